@@ -1,0 +1,62 @@
+// Brings a checkout to a runnable state: installs dependencies when they are missing or outdated and
+// compiles TypeScript when a source is newer than the last build. Does nothing when all is fresh.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const stamp = join(root, "dist", ".built");
+
+/** Runs a command in the project's root; ends this process with its status when it fails. */
+export function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  if (result.error) {
+    console.error(`${command}: ${result.error.message}`);
+    process.exit(1);
+  }
+  if (result.status !== 0) process.exit(result.status ?? 1);
+}
+
+/** Every file below the folder, as absolute paths. */
+export function* filesBelow(folder) {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else yield path;
+  }
+}
+
+const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+export function install() {
+  const installed = join(root, "node_modules", ".package-lock.json");
+  if (modified(installed) >= modified(join(root, "package-lock.json")) && existsSync(installed)) return;
+  console.error("installing dependencies");
+  // Standard output belongs to the command that follows.
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { stdio: ["ignore", 2, 2] });
+}
+
+export function build() {
+  const built = modified(stamp);
+  const sources = [
+    join(root, "tsconfig.json"),
+    ...filesBelow(join(root, "src")),
+    ...filesBelow(join(root, "bench")),
+  ];
+  if (built > 0 && sources.every((path) => modified(path) < built)) return;
+  console.error("compiling");
+  const begun = new Date();
+  // A compiled file whose source is gone must not be found by the test runner.
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", root], {
+    stdio: ["ignore", 2, 2],
+  });
+  writeFileSync(stamp, `${begun.toISOString()}\n`);
+}
+
+export function prepare() {
+  install();
+  build();
+}
