@@ -42,6 +42,8 @@ interface Position {
 
 export class Applier {
   private queue: Entry[] = [];
+  /** When each of `queue` was known to be committed. */
+  private committedAt: number[] = [];
   private head = 0;
   private current: Position | undefined;
   private waiting = false;
@@ -61,7 +63,11 @@ export class Applier {
   }
 
   enqueue(entries: readonly Entry[]): void {
-    for (const entry of entries) this.queue.push(entry);
+    const now = this.options.scheduler.now();
+    for (const entry of entries) {
+      this.queue.push(entry);
+      this.committedAt.push(now);
+    }
   }
 
   /** A snapshot took the place of the state. */
@@ -73,7 +79,14 @@ export class Applier {
 
   stop(): void {
     this.stopped = true;
-    this.queue = [];
+    this.clear();
+  }
+
+  private clear(): void {
+    if (this.queue.length > 0) {
+      this.queue = [];
+      this.committedAt = [];
+    }
     this.head = 0;
   }
 
@@ -105,12 +118,11 @@ export class Applier {
     if (this.current === undefined) {
       const entry = this.queue[this.head];
       if (entry === undefined) {
-        if (this.head > 0) this.queue = [];
-        this.head = 0;
+        this.clear();
         return false;
       }
+      this.current = this.begin(entry, this.committedAt[this.head]!);
       this.head++;
-      this.current = this.begin(entry);
     }
     const position = this.current;
     if (!this.applyCommands(position)) return true;
@@ -119,7 +131,7 @@ export class Applier {
     return true;
   }
 
-  private begin(entry: Entry): Position {
+  private begin(entry: Entry, committedAt: number): Position {
     if (entry.index !== this.appliedIndex + 1) {
       throw new InvariantViolation(`apply expected entry ${this.appliedIndex + 1}, found ${entry.index}`);
     }
@@ -129,7 +141,10 @@ export class Applier {
     const origin = decodeOrigin(entry.payload);
     const mine = origin.node === this.options.node && origin.incarnation === this.options.incarnation;
     const own = mine ? this.options.queue.get(origin.sequence) : undefined;
-    if (own !== undefined) own.times.committed ||= this.options.scheduler.now();
+    if (own !== undefined) {
+      own.times.committed = committedAt;
+      own.times.applying = this.options.scheduler.now();
+    }
     return {
       entry,
       commands: own?.commands ?? decodeCommands(entry.payload),

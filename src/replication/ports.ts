@@ -42,6 +42,7 @@ export interface BatchTimes {
   written: number;
   durable: number;
   committed: number;
+  applying: number;
   applied: number;
   answered: number;
 }

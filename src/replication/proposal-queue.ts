@@ -81,7 +81,7 @@ export class ProposalQueue {
       requests: [],
       done: [],
       deadlineAt: now + this.options.timeoutMs,
-      times: { queued: now, proposed: 0, written: 0, durable: 0, committed: 0, applied: 0, answered: 0 },
+      times: { queued: now, proposed: 0, written: 0, durable: 0, committed: 0, applying: 0, applied: 0, answered: 0 },
       bytes: 0,
       payload: undefined,
       sentIn: 0,
