@@ -38,7 +38,12 @@ export function restoreGroup(applied: SnapshotMeta, recovered: RecoveredGroup | 
     state: {
       hardState,
       snapshot: applied,
-      entries: entries.map(({ index, epoch, kind, payload }) => ({ index, epoch, kind: kind as EntryKind, payload })),
+      entries: entries.map(({ index, epoch, kind, payload }) => ({
+        index,
+        epoch,
+        kind: kind as EntryKind,
+        payload,
+      })),
       entriesAfter: after,
     },
     restartLogAfter: undefined,

@@ -32,13 +32,18 @@ export interface DiscoveredCluster {
 export type OpenChannel = (address: Address) => Channel;
 
 /** Asks one node for its cluster. Rejects when it does not answer in time. */
-export async function discover(address: Address, open: OpenChannel, timeoutMs: number): Promise<DiscoveredCluster> {
+export async function discover(
+  address: Address,
+  open: OpenChannel,
+  timeoutMs: number,
+): Promise<DiscoveredCluster> {
   const channel = open(address);
   try {
     await channel.connect();
     const answer = await new Promise<Uint8Array>((resolve, reject) => {
       channel.unary(discoverPath, new Uint8Array(0), { timeoutMs }, (end, message) => {
-        if (end.code === Status.OK && message !== undefined) resolve(Uint8Array.prototype.slice.call(message));
+        if (end.code === Status.OK && message !== undefined)
+          resolve(Uint8Array.prototype.slice.call(message));
         else reject(new RpcError(end.code, end.message));
       });
     });
@@ -110,7 +115,10 @@ function join(config: ServerConfig, known: readonly DiscoveredCluster[]): Birth 
     );
   }
   if (cluster.engine !== config.consensus) {
-    throw new StartError("engine", `the cluster runs ${cluster.engine}, this node was started with ${config.consensus}`);
+    throw new StartError(
+      "engine",
+      `the cluster runs ${cluster.engine}, this node was started with ${config.consensus}`,
+    );
   }
   const own = cluster.members.find((member) => sameUrls(member.peerUrls, config.initialAdvertisePeerUrls));
   if (own === undefined) {

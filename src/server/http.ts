@@ -25,7 +25,11 @@ export function createHttpServer(options: HttpOptions): Server {
   return server;
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, options: HttpOptions): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: HttpOptions,
+): Promise<void> {
   const url = new URL(request.url ?? "/", "http://localhost");
   const known = ["/health", "/version", "/metrics"].includes(url.pathname);
   if (!known) return send(response, 404, "text/plain", "404 page not found\n");

@@ -80,24 +80,38 @@ export class NodeMetrics {
       new FastGauge(registry, name, help, read);
     gauge("etcd_server_has_leader", "Whether a leader is known: 1 or 0.", () => flag(figures.hasLeader()));
     gauge("etcd_server_is_leader", "Whether this member leads: 1 or 0.", () => flag(figures.isLeader()));
-    gauge("etcd_server_is_learner", "Whether this member is a learner: 1 or 0.", () => flag(figures.isLearner()));
-    gauge("etcd_server_proposals_applied_total", "Index of the last applied entry.", () => figures.appliedIndex());
+    gauge("etcd_server_is_learner", "Whether this member is a learner: 1 or 0.", () =>
+      flag(figures.isLearner()),
+    );
+    gauge("etcd_server_proposals_applied_total", "Index of the last applied entry.", () =>
+      figures.appliedIndex(),
+    );
     gauge("etcd_server_proposals_pending", "Commands waiting for the log.", () => figures.pendingProposals());
     gauge("etcd_server_quota_backend_bytes", "Quota of the store in bytes.", () => figures.quotaBytes());
-    gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes the store takes on disk.", () => figures.databaseBytes());
-    gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of live data.", () => figures.databaseBytesInUse());
+    gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes the store takes on disk.", () =>
+      figures.databaseBytes(),
+    );
+    gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of live data.", () =>
+      figures.databaseBytesInUse(),
+    );
     gauge("etcd_debugging_mvcc_keys_total", "Keys in the store.", () => figures.keys());
     gauge("etcd_debugging_mvcc_current_revision", "Current revision.", () => figures.revision());
-    gauge("etcd_debugging_mvcc_compact_revision", "Last compacted revision.", () => figures.compactedRevision());
+    gauge("etcd_debugging_mvcc_compact_revision", "Last compacted revision.", () =>
+      figures.compactedRevision(),
+    );
     gauge("quorate_applied_index", "Index of the last applied entry.", () => figures.appliedIndex());
     gauge("quorate_commit_index", "Index of the last committed entry.", () => figures.commitIndex());
     let last = performance.eventLoopUtilization();
-    gauge("quorate_event_loop_utilization", "Share of time the event loop was busy since the last scrape.", () => {
-      const now = performance.eventLoopUtilization();
-      const utilization = performance.eventLoopUtilization(now, last).utilization;
-      last = now;
-      return utilization;
-    });
+    gauge(
+      "quorate_event_loop_utilization",
+      "Share of time the event loop was busy since the last scrape.",
+      () => {
+        const now = performance.eventLoopUtilization();
+        const utilization = performance.eventLoopUtilization(now, last).utilization;
+        last = now;
+        return utilization;
+      },
+    );
     new FastCounterFamily(registry, "etcd_server_version", "Version of this server, as a label.", [
       "server_version",
     ]).child(version).value = 1;
@@ -137,9 +151,12 @@ export class NodeMetrics {
       (typeof commitStages)[number],
       ReturnType<typeof stages.child>
     >;
-    this.peerSent = new FastCounterFamily(registry, "etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.", [
-      "To",
-    ]);
+    this.peerSent = new FastCounterFamily(
+      registry,
+      "etcd_network_peer_sent_bytes_total",
+      "Bytes sent to a peer.",
+      ["To"],
+    );
     this.peerReceived = new FastCounterFamily(
       registry,
       "etcd_network_peer_received_bytes_total",
@@ -157,12 +174,12 @@ export class NodeMetrics {
       "grpc_service",
       "grpc_method",
     ]);
-    this.rpcHandled = new FastCounterFamily(registry, "grpc_server_handled_total", "Calls ended, by status.", [
-      "grpc_type",
-      "grpc_service",
-      "grpc_method",
-      "grpc_code",
-    ]);
+    this.rpcHandled = new FastCounterFamily(
+      registry,
+      "grpc_server_handled_total",
+      "Calls ended, by status.",
+      ["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+    );
     this.rpcHandling = new FastHistogram(
       registry,
       "grpc_server_handling_seconds",
@@ -219,7 +236,12 @@ export class NodeMetrics {
         const method = of(path, kind);
         let child = method.handled.get(code);
         if (child === undefined) {
-          child = this.rpcHandled.child(method.type, method.service, method.method, codeNames.get(code) ?? "Unknown");
+          child = this.rpcHandled.child(
+            method.type,
+            method.service,
+            method.method,
+            codeNames.get(code) ?? "Unknown",
+          );
           method.handled.set(code, child);
         }
         child.value++;
@@ -256,7 +278,9 @@ export class NodeMetrics {
     observe("respond", times.applied, times.answered);
   }
 
-  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed"> & { received(peer: NodeId, bytes: number): void } {
+  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed"> & {
+    received(peer: NodeId, bytes: number): void;
+  } {
     return {
       sent: (peer, bytes) => {
         this.peerSent.child(peer.toString(16)).value += bytes;
