@@ -65,14 +65,24 @@ function spreadText({ median, least, most }: Spread, unit = 1): string {
   return `${figure(median / unit)} (${figure(least / unit)}–${figure(most / unit)})`;
 }
 
+const comparisonHead = [
+  "",
+  "per second",
+  "p50 ms",
+  "p99 ms",
+  "server CPU s",
+  "most RSS MiB",
+  "client µs",
+  "failed",
+];
+
+/** All scenarios below one head; medians, with the least and the greatest in brackets. */
 export function comparisonReport(comparisons: readonly Comparison[]): string {
-  return comparisons.map(comparisonTable).join("\n");
+  return columns([comparisonHead, ...comparisons.flatMap(comparisonRows)]);
 }
 
-function comparisonTable({ scenario, sides, ratios }: Comparison): string {
-  const rows = [
-    [scenario, "per second", "p50 ms", "p99 ms", "server CPU s", "most RSS MiB", "client µs", "failed"],
-  ];
+function comparisonRows({ scenario, sides, ratios }: Comparison): string[][] {
+  const rows = [[scenario]];
   for (const { system, figures } of sides) {
     rows.push([
       `  ${system}`,
@@ -87,16 +97,7 @@ function comparisonTable({ scenario, sides, ratios }: Comparison): string {
   }
   if (ratios !== undefined) {
     const { perSecond, p50, p99 } = ratios;
-    rows.push([
-      "  quorate/etcd",
-      `${figure(perSecond)}×`,
-      `${figure(p50)}×`,
-      `${figure(p99)}×`,
-      "",
-      "",
-      "",
-      "",
-    ]);
+    rows.push(["  quorate/etcd", `${figure(perSecond)}×`, `${figure(p50)}×`, `${figure(p99)}×`]);
   }
-  return columns(rows);
+  return rows;
 }
