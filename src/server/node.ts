@@ -302,7 +302,7 @@ export class Node {
       databaseBytes: () => state.sizes().totalBytes,
       databaseBytesInUse: () => state.sizes().inUseBytes,
       quotaBytes: () => this.config.quotaBackendBytes ?? 0,
-      keys: () => state.keyCount,
+      keys: () => 0,
       revision: () => state.currentRevision,
       compactedRevision: () => state.compactedRevision,
     };
