@@ -1,0 +1,10 @@
+// How the load generator reaches an endpoint: one connection of our own HTTP/2 client each.
+import type { Channel } from "../src/rpc/call.js";
+import { RpcChannel } from "../src/rpc/client.js";
+import type { Endpoint } from "./connections.js";
+
+export function openChannel(endpoint: Endpoint): Channel {
+  const separator = endpoint.lastIndexOf(":");
+  const host = endpoint.slice(0, separator).replace(/^\[(.*)\]$/, "$1");
+  return new RpcChannel({ host, port: Number(endpoint.slice(separator + 1)), authority: endpoint });
+}
