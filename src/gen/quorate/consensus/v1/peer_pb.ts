@@ -2,8 +2,10 @@
 // @generated from file quorate/consensus/v1/peer.proto (package quorate.consensus.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Member } from "../../../etcdserverpb/rpc_pb.js";
+import { file_etcdserverpb_rpc } from "../../../etcdserverpb/rpc_pb.js";
 import type { RaftMessage } from "./raft_pb.js";
 import { file_quorate_consensus_v1_raft } from "./raft_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQijwMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAQgYKBGJvZHkiPgoQRXhjaGFuZ2VSZXNwb25zZRIqCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvIlUKEEdyb3VwUmFmdE1lc3NhZ2USDQoFZ3JvdXAYASABKA0SMgoHbWVzc2FnZRgCIAEoCzIhLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJhZnRNZXNzYWdlIjQKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMIkQKEFByb3Bvc2Fsc1JlZnVzZWQSDQoFZ3JvdXAYASABKA0SEQoJc2VxdWVuY2VzGAIgAygEEg4KBnJlYXNvbhgDIAEoCSIvChJSZWFkQmFycmllclJlcXVlc3QSDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQiUAoTUmVhZEJhcnJpZXJSZXNwb25zZRINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBINCgVpbmRleBgDIAEoBBIPCgdyZWZ1c2VkGAQgASgIIp0BCg9TbmFwc2hvdFJlcXVlc3QSNgoGaGVhZGVyGAEgASgLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RyYWlsZXIYAyABKAsyJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFRyYWlsZXJIAEIHCgVwaWVjZSKrAQoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhIKCm1lbWJlcnNoaXAYBiABKAwSGAoQbWVtYmVyc2hpcF9pbmRleBgHIAEoBCIvCg9TbmFwc2hvdFRyYWlsZXISDQoFY3JjMzIYASABKA0SDQoFYnl0ZXMYAiABKAQiNQoQU25hcHNob3RSZXNwb25zZRIRCglpbnN0YWxsZWQYASABKAgSDgoGcmVhc29uGAIgASgJIo0BCg5Db250cm9sUmVxdWVzdBINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxIbChFtZW1iZXJzaGlwX2NoYW5nZRgDIAEoDEgAEhUKC3RyYW5zZmVyX3RvGAQgASgESABCCwoJb3BlcmF0aW9uIi8KD0NvbnRyb2xSZXNwb25zZRINCgVlcnJvchgBIAEoCRINCgVpbmRleBgCIAEoBDKhAgoLUGVlclNlcnZpY2USXQoIRXhjaGFuZ2USJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJbCghTbmFwc2hvdBIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVzcG9uc2UoARJWCgdDb250cm9sEiQucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlcXVlc3QaJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVzcG9uc2ViBnByb3RvMw", [file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQijwMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAQgYKBGJvZHkiPgoQRXhjaGFuZ2VSZXNwb25zZRIqCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvIlUKEEdyb3VwUmFmdE1lc3NhZ2USDQoFZ3JvdXAYASABKA0SMgoHbWVzc2FnZRgCIAEoCzIhLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJhZnRNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiRAoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJIi8KElJlYWRCYXJyaWVyUmVxdWVzdBINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBCJQChNSZWFkQmFycmllclJlc3BvbnNlEg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEEg0KBWluZGV4GAMgASgEEg8KB3JlZnVzZWQYBCABKAginQEKD1NuYXBzaG90UmVxdWVzdBI2CgZoZWFkZXIYASABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdEhlYWRlckgAEg8KBWNodW5rGAIgASgMSAASOAoHdHJhaWxlchgDIAEoCzIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90VHJhaWxlckgAQgcKBXBpZWNlIqsBCg5TbmFwc2hvdEhlYWRlchINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEgoKbWVtYmVyc2hpcBgGIAEoDBIYChBtZW1iZXJzaGlwX2luZGV4GAcgASgEIi8KD1NuYXBzaG90VHJhaWxlchINCgVjcmMzMhgBIAEoDRINCgVieXRlcxgCIAEoBCI1ChBTbmFwc2hvdFJlc3BvbnNlEhEKCWluc3RhbGxlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkitQEKDkNvbnRyb2xSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEkMKEW1lbWJlcnNoaXBfY2hhbmdlGAMgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcENoYW5nZUgAEhUKC3RyYW5zZmVyX3RvGAQgASgESABCCwoJb3BlcmF0aW9uImcKEE1lbWJlcnNoaXBDaGFuZ2USMwoFc3RlcHMYASADKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcBINCgVqb2ludBgCIAEoCBIPCgdjb250ZXh0GAMgASgMItMBCg5NZW1iZXJzaGlwU3RlcBJBCglvcGVyYXRpb24YASABKA4yLi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcC5PcGVyYXRpb24SDAoEbm9kZRgCIAEoBCJwCglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASFwoTT1BFUkFUSU9OX0FERF9WT1RFUhABEhkKFU9QRVJBVElPTl9BRERfTEVBUk5FUhACEhQKEE9QRVJBVElPTl9SRU1PVkUQAyIRCg9EaXNjb3ZlclJlcXVlc3QiXQoQRGlzY292ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgEEg4KBmVuZ2luZRgCIAEoCRIlCgdtZW1iZXJzGAMgAygLMhQuZXRjZHNlcnZlcnBiLk1lbWJlciJBCg9Db250cm9sUmVzcG9uc2USDQoFZXJyb3IYASABKAkSDwoHdW5rbm93bhgCIAEoCBIOCgZkZXRhaWwYAyABKAky/AIKC1BlZXJTZXJ2aWNlEl0KCEV4Y2hhbmdlEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXNwb25zZSgBMAESWwoIU25hcHNob3QSJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlc3BvbnNlKAESVgoHQ29udHJvbBIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXF1ZXN0GiUucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlc3BvbnNlElkKCERpc2NvdmVyEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -200,6 +202,14 @@ export type ForwardedProposals = Message<"quorate.consensus.v1.ForwardedProposal
    * @generated from field: repeated bytes batches = 2;
    */
   batches: Uint8Array[];
+
+  /**
+   * Term in which the addressed node is believed to lead; it refuses in any other. This is what
+   * lets the origin conclude, once an entry of a later term is applied, that a batch was lost.
+   *
+   * @generated from field: uint64 term = 3;
+   */
+  term: bigint;
 };
 
 /**
@@ -505,11 +515,11 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
    */
   operation: {
     /**
-     * Change of the set of members, encoded as the membership library encodes it.
+     * Change of the set of members.
      *
-     * @generated from field: bytes membership_change = 3;
+     * @generated from field: quorate.consensus.v1.MembershipChange membership_change = 3;
      */
-    value: Uint8Array;
+    value: MembershipChange;
     case: "membershipChange";
   } | {
     /**
@@ -530,24 +540,185 @@ export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
   messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
+ * MembershipChange asks for a change of the set of members.
+ *
+ * @generated from message quorate.consensus.v1.MembershipChange
+ */
+export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> & {
+  /**
+   * The steps, applied together.
+   *
+   * @generated from field: repeated quorate.consensus.v1.MembershipStep steps = 1;
+   */
+  steps: MembershipStep[];
+
+  /**
+   * True to pass through a joint membership even for a single step.
+   *
+   * @generated from field: bool joint = 2;
+   */
+  joint: boolean;
+
+  /**
+   * Stored in the log entry for the state machine: an encoded etcdserverpb.Member.
+   *
+   * @generated from field: bytes context = 3;
+   */
+  context: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.MembershipChange.
+ * Use `create(MembershipChangeSchema)` to create a new message.
+ */
+export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 13);
+
+/**
+ * MembershipStep changes the part of one node.
+ *
+ * @generated from message quorate.consensus.v1.MembershipStep
+ */
+export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
+  /**
+   * What happens.
+   *
+   * @generated from field: quorate.consensus.v1.MembershipStep.Operation operation = 1;
+   */
+  operation: MembershipStep_Operation;
+
+  /**
+   * To whom.
+   *
+   * @generated from field: uint64 node = 2;
+   */
+  node: bigint;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.MembershipStep.
+ * Use `create(MembershipStepSchema)` to create a new message.
+ */
+export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 14);
+
+/**
+ * Operation is what happens to the node.
+ *
+ * @generated from enum quorate.consensus.v1.MembershipStep.Operation
+ */
+export enum MembershipStep_Operation {
+  /**
+   * Not a valid operation.
+   *
+   * @generated from enum value: OPERATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The node becomes a voter.
+   *
+   * @generated from enum value: OPERATION_ADD_VOTER = 1;
+   */
+  ADD_VOTER = 1,
+
+  /**
+   * The node becomes a learner.
+   *
+   * @generated from enum value: OPERATION_ADD_LEARNER = 2;
+   */
+  ADD_LEARNER = 2,
+
+  /**
+   * The node leaves.
+   *
+   * @generated from enum value: OPERATION_REMOVE = 3;
+   */
+  REMOVE = 3,
+}
+
+/**
+ * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
+ */
+export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
+  enumDesc(file_quorate_consensus_v1_peer, 14, 0);
+
+/**
+ * DiscoverRequest asks for the callee's cluster.
+ *
+ * @generated from message quorate.consensus.v1.DiscoverRequest
+ */
+export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & {
+};
+
+/**
+ * Describes the message quorate.consensus.v1.DiscoverRequest.
+ * Use `create(DiscoverRequestSchema)` to create a new message.
+ */
+export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 15);
+
+/**
+ * DiscoverResponse describes the callee's cluster as the callee knows it.
+ *
+ * @generated from message quorate.consensus.v1.DiscoverResponse
+ */
+export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> & {
+  /**
+   * Cluster identifier.
+   *
+   * @generated from field: uint64 cluster_id = 1;
+   */
+  clusterId: bigint;
+
+  /**
+   * Consensus engine of the cluster.
+   *
+   * @generated from field: string engine = 2;
+   */
+  engine: string;
+
+  /**
+   * Its members.
+   *
+   * @generated from field: repeated etcdserverpb.Member members = 3;
+   */
+  members: Member[];
+};
+
+/**
+ * Describes the message quorate.consensus.v1.DiscoverResponse.
+ * Use `create(DiscoverResponseSchema)` to create a new message.
+ */
+export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 16);
+
+/**
  * ControlResponse is the outcome of a ControlRequest.
  *
  * @generated from message quorate.consensus.v1.ControlResponse
  */
 export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & {
   /**
-   * Empty when done; otherwise the stable code of the error.
+   * Empty when done; otherwise the reason, one of those a proposer reports ("notLeader", …).
    *
    * @generated from field: string error = 1;
    */
   error: string;
 
   /**
-   * Index at which the change took effect; 0 for a transfer.
+   * True when the operation may still take effect although `error` is set.
    *
-   * @generated from field: uint64 index = 2;
+   * @generated from field: bool unknown = 2;
    */
-  index: bigint;
+  unknown: boolean;
+
+  /**
+   * More about the error, for people.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
 };
 
 /**
@@ -555,7 +726,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
@@ -597,6 +768,16 @@ export const PeerService: GenService<{
     methodKind: "unary";
     input: typeof ControlRequestSchema;
     output: typeof ControlResponseSchema;
+  },
+  /**
+   * Discover tells a node that wants to join, or to be born, which cluster the callee belongs to.
+   *
+   * @generated from rpc quorate.consensus.v1.PeerService.Discover
+   */
+  discover: {
+    methodKind: "unary";
+    input: typeof DiscoverRequestSchema;
+    output: typeof DiscoverResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quorate_consensus_v1_peer, 0);
