@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { encodeCompaction, encodeDeleteRange, encodePut, encodeTxn } from "../mvcc/codec.js";
+import type { DeleteRangeRequest, KeyEvent, PutRequest, RangeRequest, TxnRequest } from "../mvcc/messages.js";
+import { NaiveStore } from "../mvcc/naive-store.js";
+import { deletes, puts, rangeOf, ranges, txns } from "../mvcc/request-generators.js";
+import { CommandKind, encodeCommand } from "./commands.js";
+import { ManualBuffer, MemoryStore } from "./memory-storage.js";
+import { ReplicatedState, type StateOptions } from "./replicated-state.js";
+
+const membership = { voters: [1, 2, 3], outgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const members = membership.voters.map((id) => ({
+  id,
+  name: `n${id}`,
+  peerUrls: [`http://127.0.0.1:${id}`],
+  clientUrls: [],
+  isLearner: false,
+}));
+
+interface Node {
+  readonly state: ReplicatedState;
+  readonly store: MemoryStore;
+  readonly buffer: ManualBuffer;
+}
+
+async function openNode(store = new MemoryStore(), options: Partial<StateOptions> = {}): Promise<Node> {
+  let buffer: ManualBuffer | undefined;
+  const state = await ReplicatedState.open({
+    store,
+    group: 7,
+    createBuffer: (index) => (buffer = new ManualBuffer(store, index)),
+    bootstrap: { membership, members },
+    cacheBytes: 1,
+    onFatal: (error) => {
+      throw error;
+    },
+    ...options,
+  });
+  return { state, store, buffer: buffer! };
+}
+
+type Step =
+  | { readonly op: "put"; readonly request: PutRequest }
+  | { readonly op: "deleteRange"; readonly request: DeleteRangeRequest }
+  | { readonly op: "txn"; readonly request: TxnRequest }
+  | { readonly op: "compaction"; readonly request: { readonly revision: number; readonly physical: boolean } }
+  | { readonly op: "range"; readonly request: RangeRequest }
+  | { readonly op: "write"; readonly count: number }
+  | { readonly op: "kill" };
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: puts.map((request): Step => ({ op: "put", request })) },
+  { weight: 3, arbitrary: deletes.map((request): Step => ({ op: "deleteRange", request })) },
+  { weight: 6, arbitrary: txns.map((request): Step => ({ op: "txn", request })) },
+  { weight: 4, arbitrary: ranges.map((request): Step => ({ op: "range", request })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ revision: fc.integer({ min: -1, max: 30 }), physical: fc.boolean() })
+      .map((request): Step => ({ op: "compaction", request })),
+  },
+  { weight: 2, arbitrary: fc.nat(6).map((count): Step => ({ op: "write", count })) },
+  { weight: 1, arbitrary: fc.constant<Step>({ op: "kill" }) },
+);
+
+function commandOf(step: Step): Uint8Array | undefined {
+  switch (step.op) {
+    case "put":
+      return encodeCommand(CommandKind.put, encodePut(step.request));
+    case "deleteRange":
+      return encodeCommand(CommandKind.deleteRange, encodeDeleteRange(step.request));
+    case "txn":
+      return encodeCommand(CommandKind.txn, encodeTxn(step.request));
+    case "compaction":
+      return encodeCommand(CommandKind.compaction, encodeCompaction(step.request));
+    default:
+      return undefined;
+  }
+}
+
+async function applyNext(state: ReplicatedState, command: Uint8Array, wantResult = true): Promise<unknown> {
+  const id = { index: state.applied.id.index + 1, epoch: 1 };
+  await state.prepare(command, wantResult);
+  const result = state.apply(command, id, wantResult, undefined);
+  state.endEntry(id);
+  return result;
+}
+
+function expected(model: NaiveStore, step: Step): unknown {
+  switch (step.op) {
+    case "put":
+      return model.put(step.request);
+    case "deleteRange":
+      return model.deleteRange(step.request);
+    case "txn":
+      return model.txn(step.request);
+    case "range":
+      return model.range(step.request);
+    case "compaction":
+      return model.compact(step.request.revision) ?? { kind: "compaction", revision: model.current };
+    default:
+      return undefined;
+  }
+}
+
+/** Makes results comparable: bytes of any class as text, and no promise. */
+function plain(result: unknown): unknown {
+  if (result instanceof Uint8Array) return Buffer.from(result).toString("latin1");
+  if (Array.isArray(result)) return result.map(plain);
+  if (typeof result !== "object" || result === null || result instanceof Promise) return result;
+  const fields = Object.entries(result).filter(([name]) => name !== "finished");
+  return Object.fromEntries(fields.map(([name, value]) => [name, plain(value)]));
+}
+
+const everything = rangeOf("\0", "\0");
+
+test("the state answers as the naive store does, with values on disk or in memory, through kills", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(steps, { maxLength: 60 }), async (sequence) => {
+      const model = new NaiveStore();
+      const events: KeyEvent[][] = [[], []];
+      const onRevision = (revision: number, changes: readonly KeyEvent[]): void => {
+        events[revision] = [...changes];
+      };
+      const log: Uint8Array[] = [];
+      let node = await openNode(undefined, { onRevision });
+      for (const step of sequence) {
+        const command = commandOf(step);
+        if (step.op === "write") node.buffer.writeSome(step.count);
+        else if (step.op === "kill") {
+          node.state.abandon();
+          node = await openNode(node.store.copy(), { onRevision });
+          for (const lost of log.slice(node.state.applied.id.index - 1))
+            await applyNext(node.state, lost, false);
+        } else if (step.op === "range") {
+          assert.deepEqual(plain(await node.state.range(step.request)), plain(expected(model, step)));
+        } else if (command !== undefined) {
+          log.push(command);
+          assert.deepEqual(plain(await applyNext(node.state, command)), plain(expected(model, step)));
+        }
+        assert.equal(node.state.currentRevision, model.current);
+        assert.equal(node.state.compactedRevision, model.compacted);
+      }
+      assert.deepEqual(plain(events), plain(model.events));
+      for (let revision = Math.max(1, model.compacted); revision <= model.current; revision++) {
+        const range = { ...everything, revision };
+        assert.deepEqual(plain(await node.state.range(range)), plain(model.range(range)));
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
