@@ -2,9 +2,7 @@
 // segments up to its bound and finds rows through a small set-associative table, so that nothing is
 // allocated or freed per row. Views handed out stay valid: a dropped segment lives as long as they do.
 
-const segmentBytes = 1 << 20;
-/** Rows above this get a segment of their own. */
-const largeRowBytes = segmentBytes >>> 2;
+const segmentBytesLimit = 1 << 20;
 const ways = 4;
 
 export class RowCache {
@@ -12,7 +10,7 @@ export class RowCache {
   /** Number of segments[0]; only grows. */
   private first = 1;
   private held = 0;
-  private used = segmentBytes;
+  private used = 0;
   private current = 0;
 
   private readonly mask: number;
@@ -25,7 +23,13 @@ export class RowCache {
   segment: Buffer = Buffer.alloc(0);
   offset = 0;
 
+  private readonly segmentBytes: number;
+  /** Rows above this get a segment of their own. */
+  private readonly largeRowBytes: number;
+
   constructor(private readonly limitBytes: number) {
+    this.segmentBytes = Math.max(64, Math.min(segmentBytesLimit, limitBytes >>> 4));
+    this.largeRowBytes = this.segmentBytes >>> 2;
     let slots = 1024;
     while (slots * 192 < limitBytes) slots *= 2;
     this.mask = slots - 1;
@@ -41,12 +45,12 @@ export class RowCache {
 
   /** Makes room for that many bytes at `segment`, `offset`; commit() says how many were used. */
   reserve(bytes: number): void {
-    if (bytes > largeRowBytes) {
+    if (bytes > this.largeRowBytes) {
       this.open(bytes);
       return;
     }
     const segment = this.segments[this.segments.length - 1];
-    if (segment === undefined || this.used + bytes > segment.length) this.open(segmentBytes);
+    if (segment === undefined || this.used + bytes > segment.length) this.open(this.segmentBytes);
     else {
       this.segment = segment;
       this.offset = this.used;
