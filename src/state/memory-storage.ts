@@ -83,6 +83,9 @@ interface Commit {
 /** Writes nothing by itself: only in writeSome() and flush(). */
 export class ManualBuffer implements WriteBehind {
   writtenIndex: number;
+  /** While true, flush() waits for writeSome() to write everything. */
+  held = false;
+  private readonly flushing: (() => void)[] = [];
   private open: StoreOperation[] = [];
   private readonly commits: Commit[] = [];
 
@@ -127,10 +130,12 @@ export class ManualBuffer implements WriteBehind {
       this.store.writeNow(operations);
       this.writtenIndex = index;
     }
+    if (this.commits.length === 0) for (const done of this.flushing.splice(0)) done();
   }
 
   async flush(): Promise<void> {
-    this.writeSome(this.commits.length);
+    if (this.held && this.commits.length > 0) await new Promise<void>((done) => this.flushing.push(done));
+    else this.writeSome(this.commits.length);
   }
 
   async close(): Promise<void> {
