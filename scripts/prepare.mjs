@@ -2,10 +2,12 @@
 // compiles TypeScript when a source is newer than the last build. Does nothing when all is fresh.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** PATH with the tools of node_modules first. */
+export const toolPath = [join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter);
 const stamp = join(root, "dist", ".built");
 
 /** Runs a command in the project's root; ends this process with its status when it fails. */

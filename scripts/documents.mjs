@@ -1,0 +1,19 @@
+// Writes the generated parts of documents: the table of options in docs/operations.md. A test checks
+// that they are current.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { prepare, root } from "./prepare.mjs";
+
+prepare();
+const { markdownTable } = await import(pathToFileURL(join(root, "dist/src/server/config/help.js")));
+
+const file = join(root, "docs", "operations.md");
+const text = readFileSync(file, "utf8");
+const marked = /(<!-- generated: options -->\n).*?(<!-- end -->)/s;
+if (!marked.test(text)) throw new Error(`${file} has no place for the table of options`);
+const written = text.replace(marked, (_, begin, end) => `${begin}\n${markdownTable()}\n${end}`);
+if (written !== text) {
+  writeFileSync(file, written);
+  console.log(`wrote ${file}`);
+}
