@@ -107,7 +107,7 @@ class ClusterService {
   async add(urls: readonly string[], isLearner: boolean): Promise<ClusterMember> {
     const peerUrls = parsePeerUrls(urls);
     if (peerUrls === undefined) throw rpcError(errors.memberBadUrls);
-    const id = memberIdOf(peerUrls, this.context.clusterName, Math.floor(this.context.now() / 1000));
+    const id = memberIdOf(peerUrls, this.context.clusterName, this.context.now());
     const member = { id, name: "", peerUrls, clientUrls: [], isLearner };
     await this.change(() => {
       const members = this.context.members();
