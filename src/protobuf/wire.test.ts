@@ -45,3 +45,51 @@ test("garbage bytes are read or refused with WireError, never anything else", ()
     }),
   );
 });
+
+const int64Edges = [
+  0n,
+  1n,
+  -1n,
+  2n ** 53n - 1n,
+  2n ** 53n,
+  -(2n ** 53n),
+  2n ** 56n,
+  -(2n ** 56n),
+  -(2n ** 63n),
+];
+const anyInt64 = fc.oneof(
+  fc.constantFrom(...int64Edges),
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+);
+
+/** The value alone, as a ten-byte varint where needed. */
+const varintOf = (value: bigint): Uint8Array =>
+  value === 0n ? Uint8Array.of(0) : new WireWriter().int64(1, value).finish().subarray(1);
+
+test("an int64 read as a clamped number is the nearest safe integer", () => {
+  fc.assert(
+    fc.property(anyInt64, (value) => {
+      const limit = BigInt(Number.MAX_SAFE_INTEGER);
+      const nearest = value > limit ? limit : value < -limit ? -limit : value;
+      assert.equal(new WireReader(varintOf(value)).int64Clamped(), Number(nearest));
+    }),
+  );
+});
+
+test("an int32 is the low half of a varint, and a bool is true for any varint but 0", () => {
+  fc.assert(
+    fc.property(anyInt64, (value) => {
+      assert.equal(new WireReader(varintOf(value)).int32(), Number(BigInt.asIntN(32, value)));
+      assert.equal(new WireReader(varintOf(value)).bool(), value !== 0n);
+    }),
+  );
+});
+
+test("an unknown group is skipped as a whole, and one that ends otherwise is refused", () => {
+  const group = Uint8Array.of(0x0b, 0x10, 0x01, 0x13, 0x14, 0x0c, 0x18, 0x05);
+  const reader = new WireReader(group);
+  reader.skip(reader.tag());
+  assert.equal(reader.tag(), 0x18);
+  const crossed = new WireReader(Uint8Array.of(0x0b, 0x13, 0x0c));
+  assert.throws(() => crossed.skip(crossed.tag()), WireError);
+});

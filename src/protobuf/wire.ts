@@ -3,6 +3,8 @@
 // property test. Source: the protobuf encoding document (wire types 0, 1, 2, 5).
 
 const maxSafe = Number.MAX_SAFE_INTEGER;
+const slabBytes = 4096;
+const exhausted = Buffer.alloc(0);
 
 /** A malformed message, or an integer above 2^53 - 1 where only safe ones are allowed. */
 export class WireError extends Error {
@@ -21,7 +23,7 @@ export class WireWriter {
   private buffer: Buffer;
   private at = 0;
 
-  constructor(initialBytes = 4096) {
+  constructor(initialBytes = slabBytes) {
     this.buffer = Buffer.allocUnsafe(initialBytes);
   }
 
@@ -29,9 +31,10 @@ export class WireWriter {
     return this.at;
   }
 
-  private reserve(bytes: number): void {
+  /** Makes room for `bytes` more at once: for messages whose size is known beforehand. */
+  reserve(bytes: number): void {
     if (this.at + bytes <= this.buffer.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.at + bytes));
+    const grown = Buffer.allocUnsafe(Math.max(this.buffer.length * 2, this.at + bytes, slabBytes));
     this.buffer.copy(grown, 0, 0, this.at);
     this.buffer = grown;
   }
@@ -107,7 +110,8 @@ export class WireWriter {
     const view = this.buffer.subarray(0, this.at);
     this.buffer = this.buffer.subarray(this.at);
     this.at = 0;
-    if (this.buffer.length < 256) this.buffer = Buffer.allocUnsafe(4096);
+    // Too little left to be of use: the next write allocates, if there is one.
+    if (this.buffer.length < 256) this.buffer = exhausted;
     return view;
   }
 }
@@ -152,14 +156,66 @@ export class WireReader {
 
   /** A 64-bit varint as a signed bigint (int64). */
   int64(): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+    // Two halves as numbers first: a BigInt operation per byte would cost a microsecond.
+    let low = 0;
+    let high = 0;
+    for (let count = 0; count < 10; count++) {
       if (this.at >= this.limit) throw new WireError("varint runs past the end of the message");
       const byte = this.buffer[this.at++]!;
-      value |= BigInt(byte & 127) << shift;
-      if (byte < 128) return BigInt.asIntN(64, value);
+      const bits = byte & 127;
+      if (count < 4) low |= bits << (7 * count);
+      else if (count === 4) {
+        low |= bits << 28;
+        high = bits >>> 4;
+      } else high |= bits << (7 * count - 32);
+      if (byte < 128) {
+        if (high === 0) return BigInt(low >>> 0);
+        return (BigInt(high | 0) << 32n) | BigInt(low >>> 0);
+      }
     }
     throw new WireError("varint longer than ten bytes");
+  }
+
+  /**
+   * A 64-bit varint as a signed number. What no safe integer can hold becomes the nearest one that
+   * can: for revisions and counts, which never get that far, comparisons come out the same.
+   */
+  int64Clamped(): number {
+    let low = 0;
+    let middle = 0;
+    let top = 0;
+    for (let count = 0; count < 10; count++) {
+      if (this.at >= this.limit) throw new WireError("varint runs past the end of the message");
+      const byte = this.buffer[this.at++]!;
+      const bits = byte & 127;
+      if (count < 4) low |= bits << (7 * count);
+      else if (count < 8) middle |= bits << (7 * count - 28);
+      else top |= bits << (7 * count - 56);
+      if (byte < 128) {
+        top &= 255;
+        if (top < 128) return top === 0 ? Math.min(middle * 0x10000000 + low, maxSafe) : maxSafe;
+        if (top < 255) return -maxSafe;
+        return -Math.min((0xfffffff - middle) * 0x10000000 + (0xfffffff - low) + 1, maxSafe);
+      }
+    }
+    throw new WireError("varint longer than ten bytes");
+  }
+
+  /** A varint cut to its low 32 bits and signed: int32 and enum fields. */
+  int32(): number {
+    let value = 0;
+    for (let count = 0; count < 10; count++) {
+      if (this.at >= this.limit) throw new WireError("varint runs past the end of the message");
+      const byte = this.buffer[this.at++]!;
+      if (count < 5) value |= (byte & 127) << (7 * count);
+      if (byte < 128) return value;
+    }
+    throw new WireError("varint longer than ten bytes");
+  }
+
+  /** A bool field: any varint but 0 is true. */
+  bool(): boolean {
+    return this.int64Clamped() !== 0;
   }
 
   /** Field number and wire type of the next field, as number * 8 + type. */
@@ -182,14 +238,21 @@ export class WireReader {
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
   }
 
-  /** Skips the value of a field that is not known. */
+  /** Skips the value of a field that is not known, groups included. */
   skip(tag: number): void {
-    const type = tag & 7;
-    if (type === 0) this.int64();
-    else if (type === 2) this.bytes();
-    else if (type === 1 || type === 5) {
-      this.at += type === 1 ? 8 : 4;
-      if (this.at > this.limit) throw new WireError("field runs past the end of the message");
-    } else throw new WireError(`wire type ${type} is not supported`);
+    const groups: number[] = [];
+    for (let current = tag; ; current = this.tag()) {
+      const type = current & 7;
+      if (type === 0) this.int64Clamped();
+      else if (type === 2) this.bytes();
+      else if (type === 1 || type === 5) {
+        this.at += type === 1 ? 8 : 4;
+        if (this.at > this.limit) throw new WireError("field runs past the end of the message");
+      } else if (type === 3) groups.push(current >>> 3);
+      else if (type === 4) {
+        if (groups.pop() !== current >>> 3) throw new WireError("end of a group that was not begun");
+      } else throw new WireError(`wire type ${type} is not supported`);
+      if (groups.length === 0) return;
+    }
   }
 }

@@ -1,0 +1,145 @@
+// What goes wrong, and when: crashes, power losses, partitions of several shapes, pauses, transfers and
+// compactions, each at its own random times until the safety phase ends. Everything drawn here is undone
+// by quiet().
+
+import type { NodeId } from "../consensus/types.js";
+import type { Agenda } from "./agenda.js";
+import type { Coverage } from "./coverage.js";
+import type { SimulatedNetwork } from "./network.js";
+import type { SimulatedNode } from "./node.js";
+import type { Random } from "./random.js";
+import type { FaultOptions } from "./swarm.js";
+
+export class Faults<M> {
+  private stopped = false;
+
+  constructor(
+    private readonly agenda: Agenda,
+    private readonly random: Random,
+    private readonly options: FaultOptions,
+    private readonly network: SimulatedNetwork,
+    private readonly coverage: Coverage,
+    private readonly nodes: ReadonlyMap<NodeId, SimulatedNode<M>>,
+  ) {}
+
+  start(): void {
+    const { crashEveryUs, powerLossEveryUs, partitionEveryUs, pauseEveryUs } = this.options;
+    const { transferEveryUs, compactEveryUs } = this.options;
+    this.repeat(crashEveryUs, () => this.crashOne());
+    this.repeat(powerLossEveryUs, () => this.losePower());
+    this.repeat(partitionEveryUs, () => this.partition());
+    this.repeat(pauseEveryUs, () => this.pauseOne());
+    this.repeat(transferEveryUs, () => this.transfer());
+    this.repeat(compactEveryUs, () => this.compactOne());
+    this.repeat(compactEveryUs / 2, () => this.random.pick([...this.nodes.values()]).flushState());
+  }
+
+  /** Ends all faults: links are whole, nodes run. */
+  quiet(): void {
+    this.stopped = true;
+    this.network.heal();
+    for (const node of this.nodes.values()) {
+      if (!node.running) node.start();
+      node.resume();
+    }
+  }
+
+  private repeat(everyUs: number, strike: () => void): void {
+    if (everyUs === Number.POSITIVE_INFINITY) return;
+    this.agenda.after(this.random.exponential(everyUs), () => {
+      if (this.stopped) return;
+      strike();
+      this.repeat(everyUs, strike);
+    });
+  }
+
+  private get running(): SimulatedNode<M>[] {
+    return [...this.nodes.values()].filter((node) => node.running);
+  }
+
+  private leaders(): SimulatedNode<M>[] {
+    return this.running.filter((node) => node.status.role === "leader");
+  }
+
+  private victim(): SimulatedNode<M> | undefined {
+    const leaders = this.leaders();
+    if (leaders.length > 0 && this.random.chance(this.options.crashLeaderShare))
+      return this.random.pick(leaders);
+    const { running } = this;
+    return running.length === 0 ? undefined : this.random.pick(running);
+  }
+
+  private crashOne(): void {
+    const node = this.victim();
+    if (node === undefined) return;
+    this.coverage.count("crashes");
+    this.takeDown(node);
+  }
+
+  private losePower(): void {
+    this.coverage.count("powerLosses");
+    for (const node of this.running) this.takeDown(node);
+  }
+
+  private takeDown(node: SimulatedNode<M>): void {
+    node.crash();
+    this.agenda.after(this.random.exponential(this.options.downUs), () => {
+      if (!this.stopped && !node.running) node.start();
+    });
+  }
+
+  private pauseOne(): void {
+    const node = this.victim();
+    if (node === undefined) return;
+    this.coverage.count("pauses");
+    node.pause(this.random.exponential(this.options.pauseUs));
+  }
+
+  private transfer(): void {
+    const leaders = this.leaders();
+    if (leaders.length === 0) return;
+    this.coverage.count("transfersAsked");
+    this.random
+      .pick(leaders)
+      .ask({ kind: "transferLeadership", to: this.random.pick([...this.nodes.keys()]) });
+  }
+
+  private compactOne(): void {
+    const node = this.random.pick([...this.nodes.values()]);
+    node.flushState();
+    node.compact(this.random.pick([0, 0, 3]));
+  }
+
+  private partition(): void {
+    const ids = [...this.nodes.keys()];
+    const side = new Set(ids.filter(() => this.random.chance(0.5)));
+    switch (this.random.below(4)) {
+      case 0: {
+        this.coverage.count("isolations");
+        const alone = this.victim()?.id ?? this.random.pick(ids);
+        this.cut(ids, (from, to) => (from === alone) !== (to === alone));
+        break;
+      }
+      case 1:
+        this.coverage.count("partitions");
+        this.cut(ids, (from, to) => side.has(from) !== side.has(to));
+        break;
+      case 2: {
+        // One way only: heard and not hearing, or the reverse.
+        this.coverage.count("oneWayPartitions");
+        const mute = this.victim()?.id ?? this.random.pick(ids);
+        const deaf = this.random.chance(0.5);
+        this.cut(ids, (from, to) => (deaf ? to : from) === mute);
+        break;
+      }
+      default:
+        this.coverage.count("partitions");
+        this.cut(ids, () => this.random.chance(0.3));
+    }
+    this.agenda.after(this.random.exponential(this.options.partitionUs), () => this.network.heal());
+  }
+
+  private cut(ids: readonly NodeId[], apart: (from: NodeId, to: NodeId) => boolean): void {
+    for (const from of ids) for (const to of ids) if (apart(from, to)) this.network.cutLink(from, to);
+  }
+}

@@ -1,0 +1,70 @@
+// The network between the nodes: every message may be lost, doubled, overtaken, or turn up long after
+// what it said stopped being true. Links are cut one direction at a time; what is already under way when
+// a link is cut still arrives.
+
+import type { NodeId } from "../consensus/types.js";
+import type { Agenda } from "./agenda.js";
+import type { Coverage } from "./coverage.js";
+import type { Random } from "./random.js";
+import type { NetworkOptions } from "./swarm.js";
+
+export class SimulatedNetwork {
+  private readonly cut = new Set<number>();
+  /** When the last message of an ordered link arrives. */
+  private readonly arrivals = new Map<number, number>();
+
+  constructor(
+    private readonly agenda: Agenda,
+    private readonly random: Random,
+    public options: NetworkOptions,
+    private readonly coverage: Coverage,
+  ) {}
+
+  /** Carries one message. False when it is certain not to arrive. */
+  send(from: NodeId, to: NodeId, deliver: () => void): boolean {
+    this.coverage.count("messagesSent");
+    const { lossProbability, duplicateProbability } = this.options;
+    if (this.cut.has(link(from, to)) || this.random.chance(lossProbability)) {
+      this.coverage.count("messagesLost");
+      return false;
+    }
+    this.carry(link(from, to), deliver);
+    if (duplicateProbability > 0 && this.random.chance(duplicateProbability)) {
+      this.coverage.count("messagesDuplicated");
+      this.carry(link(from, to), deliver);
+    }
+    return true;
+  }
+
+  isCut(from: NodeId, to: NodeId): boolean {
+    return this.cut.has(link(from, to));
+  }
+
+  cutLink(from: NodeId, to: NodeId): void {
+    if (from !== to) this.cut.add(link(from, to));
+  }
+
+  heal(): void {
+    this.cut.clear();
+  }
+
+  private carry(key: number, deliver: () => void): void {
+    const { minUs, meanUs, longProbability, longUs, ordered } = this.options;
+    const delay = minUs + this.random.exponential(meanUs);
+    if (longProbability > 0 && this.random.chance(longProbability)) {
+      this.coverage.count("messagesDelayedLong");
+      this.agenda.after(delay + this.random.below(longUs), deliver);
+      return;
+    }
+    let arrival = this.agenda.now + delay;
+    if (ordered) {
+      arrival = Math.max(arrival, this.arrivals.get(key) ?? 0);
+      this.arrivals.set(key, arrival);
+    }
+    this.agenda.after(arrival - this.agenda.now, deliver);
+  }
+}
+
+function link(from: NodeId, to: NodeId): number {
+  return from * 1024 + to;
+}
