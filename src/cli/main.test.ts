@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "./testing/cluster-command.js";
 
 const program = fileURLToPath(new URL("main.js", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "quorate-cli-"));
@@ -113,12 +114,3 @@ describe("the quorate command", () => {
     assert.match(outcome.stderr, /^quorate: cannot write to a-file\/data: ENOTDIR[^\n]*\n$/);
   });
 });
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}

@@ -1,74 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
+import { ClusterCommand, freePorts } from "../testing/cluster-command.js";
 import { unhealthy } from "./health.js";
-
-const program = fileURLToPath(new URL("../main.js", import.meta.url));
-
-/** `quorate cluster` in a process group of its own, as a terminal would run it. */
-class ClusterCommand {
-  output = "";
-  readonly child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  private readonly listeners = new Set<() => void>();
-
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [program, "cluster", ...args], {
-      detached: true,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    for (const stream of [this.child.stdout, this.child.stderr])
-      stream?.setEncoding("utf8").on("data", (chunk: string) => {
-        this.output += chunk;
-        for (const listener of this.listeners) listener();
-      });
-    this.ended = once(this.child, "close").then(([status]) => {
-      for (const listener of this.listeners) listener();
-      return status as number | null;
-    });
-  }
-
-  /** Resolves when the output matches; rejects when the command ends before. */
-  printed(pattern: RegExp): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (pattern.test(this.output)) resolve();
-        else if (this.child.exitCode !== null) reject(new Error(`ended without ${pattern}: ${this.output}`));
-        else return;
-        this.listeners.delete(look);
-      };
-      this.listeners.add(look);
-      look();
-    });
-  }
-
-  /** Ctrl-C: the signal reaches the whole group. */
-  interrupt(): void {
-    process.kill(-this.child.pid!, "SIGINT");
-  }
-
-  killGroup(): void {
-    try {
-      process.kill(-this.child.pid!, "SIGKILL");
-    } catch (error) {
-      if ((error as { code?: string }).code !== "ESRCH") throw error;
-    }
-  }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 /** Resolves when nothing listens on the port any more. */
 async function silent(port: number): Promise<void> {
@@ -107,17 +43,14 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
     running = [];
   });
   afterEach(async () => {
-    for (const command of running) {
-      command.killGroup();
-      await command.ended;
-    }
+    for (const command of running) await command.kill();
     rmSync(folder, { recursive: true, force: true });
   });
 
   it("brings up healthy nodes, says where they are, ends cleanly on Ctrl-C, and starts again", async () => {
     for (const round of [1, 2]) {
       const cluster = start();
-      await cluster.printed(/Ctrl-C stops the cluster/);
+      await cluster.ready();
       for (const port of ports.slice(0, 3)) {
         assert.match(cluster.output, new RegExp(`http://127\\.0\\.0\\.1:${port}\\b`));
         assert.equal(await unhealthy(port), undefined, `round ${round}`);
@@ -133,7 +66,7 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
 
   it("stops all nodes when only the command itself is asked to end", async () => {
     const cluster = start();
-    await cluster.printed(/Ctrl-C stops the cluster/);
+    await cluster.ready();
     cluster.child.kill("SIGTERM");
     assert.equal(await cluster.ended, 0, cluster.output);
     for (const port of ports) await silent(port);
@@ -141,7 +74,7 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
 
   it("reports a node that dies with its last line, keeps the others, and ends with status 1", async () => {
     const cluster = start();
-    await cluster.printed(/Ctrl-C stops the cluster/);
+    await cluster.ready();
     process.kill(pidOf("n2"), "SIGKILL");
     await cluster.printed(/^n2 ended unexpectedly \(SIGKILL\): INFO \S/m);
     await cluster.printed(/^2 of 3 nodes go on/m);
@@ -151,7 +84,7 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
 
   it("leaves no node behind when it is killed itself", async () => {
     const cluster = start();
-    await cluster.printed(/Ctrl-C stops the cluster/);
+    await cluster.ready();
     cluster.child.kill("SIGKILL");
     await cluster.ended;
     for (const port of ports) await silent(port);
@@ -159,7 +92,7 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
 
   it("refuses to run twice on the same ports", async () => {
     const first = start();
-    await first.printed(/Ctrl-C stops the cluster/);
+    await first.ready();
     const second = start();
     assert.equal(await second.ended, 2);
     assert.match(
