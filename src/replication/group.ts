@@ -112,6 +112,11 @@ export class Group<M> implements Proposer {
     return { ...this.engine.status(), appliedIndex: this.applier.appliedIndex };
   }
 
+  /** Commands of this node that wait for the log or are under way. */
+  get pendingCommands(): number {
+    return this.queue.size;
+  }
+
   /** True while this node leads. */
   get leads(): boolean {
     return this.leader === this.options.node;

@@ -116,6 +116,8 @@ export interface ClientStream {
   onDrain(listener: () => void): void;
   halfClose(): void;
   cancel(): void;
+  /** Stops (true) or resumes handing over messages; flow control makes the server wait. */
+  pause(paused: boolean): void;
   readonly bufferedBytes: number;
 }
 

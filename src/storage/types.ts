@@ -16,7 +16,26 @@ export interface ScanOptions {
   readonly chunkRows?: number;
 }
 
+/** Operations gathered one by one, for writers that must not pay for them all at once. */
+export interface StoreBatch {
+  put(key: Uint8Array, value: Uint8Array): void;
+  del(key: Uint8Array): void;
+  /** Atomic, and as `KeyValueStore.write` in everything else. At most once. */
+  write(options?: { readonly sync?: boolean }): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** Cache of uncompressed blocks. Default 32 MiB. */
+  readonly cacheBytes?: number;
+  /** Size of a memtable; there are two. Default 16 MiB. */
+  readonly writeBufferBytes?: number;
+  /** Snappy. Default true. */
+  readonly compression?: boolean;
+}
+
 export interface KeyValueStore {
+  /** Stores without it are written to by `write` alone. */
+  batch?(): StoreBatch;
   /** Atomic. `sync` makes it, and everything written before it, survive a power loss. */
   write(operations: readonly StoreOperation[], options?: { readonly sync?: boolean }): Promise<void>;
   /** Values in the order of the keys; undefined where there is none. */
@@ -38,6 +57,7 @@ export interface KeyValueStore {
  * with the applied index that it completes.
  */
 export interface WriteBehind {
+  /** Neither key nor value may change afterwards: they are kept by reference until written. */
   put(key: Uint8Array, value: Uint8Array): void;
   del(key: Uint8Array): void;
   /** A buffered value: the bytes, null for a buffered deletion, undefined when not in the buffer. */
@@ -62,6 +82,14 @@ export interface WriteBehind {
 }
 
 export interface WriteBehindOptions {
+  /** The index that the store already holds, durably. Default 0. */
+  readonly initialIndex?: number;
+  /** How long a commit may wait for others to share its RocksDB batch. Default 10. */
+  readonly delayMs?: number;
+  /** A sync follows the first write at least this long after it... Default 1000. */
+  readonly syncIntervalMs?: number;
+  /** ...and at the latest after so many bytes. Default 32 MiB. */
+  readonly syncBytes?: number;
   /** Buffered bytes at which `overloaded` becomes true. Default 64 MiB. */
   readonly limitBytes?: number;
   /** Bytes per RocksDB batch, about. Default 1 MiB. */

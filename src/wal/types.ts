@@ -1,6 +1,8 @@
 // What the write-ahead log takes and gives. One log serves every group of a node, so that one fsync
 // serves them all. The log knows indices and epochs, never what payloads mean.
 
+import type { Disk } from "./disk.js";
+
 export interface WalEntry {
   readonly index: number;
   readonly epoch: number;
@@ -43,6 +45,33 @@ export interface WalOptions {
   readonly onFatal: (error: Error) => void;
   /** Called after every fdatasync with its duration and the bytes it covered. */
   readonly onSync?: (durationSeconds: number, bytes: number) => void;
+  /**
+   * Small lone batches may be synced on the event loop, which spares two thread hops, while the disk
+   * is known to take less than a millisecond and the loop is blocked at most a third of the time.
+   * Default true.
+   */
+  readonly syncInline?: boolean;
+  /** The files; default the real ones. */
+  readonly disk?: Disk;
+  /** Markers of segments; default node:crypto. */
+  readonly randomBytes?: (count: number) => Uint8Array;
+  /** Milliseconds of a monotonic clock; default performance.now. */
+  readonly now?: () => number;
+}
+
+/** An interrupted last write that was cut off at start: worth a line in the log, nothing more. */
+export interface TornTail {
+  readonly segment: string;
+  readonly offset: number;
+  /** What was found there instead of a whole frame. */
+  readonly found: string;
+}
+
+/** What openWal gives. */
+export interface OpenedWal {
+  readonly wal: Wal;
+  readonly groups: Map<number, RecoveredGroup>;
+  readonly tornTail: TornTail | undefined;
 }
 
 export interface Wal {

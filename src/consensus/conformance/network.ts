@@ -133,9 +133,16 @@ export class NetworkNode<M> {
     });
   }
 
-  /** Comes back with what was durable; applied state survives, as if flushed. */
+  /**
+   * Comes back with what was durable; applied state survives, as if flushed. It may be ahead of the log,
+   * which then begins anew behind it.
+   */
   restart(): void {
     this.writes.length = 0;
+    if (this.disk.after.index + this.disk.entries.length < this.state.id.index) {
+      this.disk.after = this.state.id;
+      this.disk.entries = [];
+    }
     this.alive = true;
     this.engine = this.start();
   }

@@ -152,6 +152,18 @@ test("a table shrunk to nothing forgets its fields", () => {
   assert.throws(() => decoder.decode(hex("20 be")), HpackError);
 });
 
+test("changes of the table are counted, and blocks that only refer to it are none", () => {
+  const decoder = new HpackDecoder();
+  decoder.decode(hex("82 00 01 61 01 62 10 01 61 01 62"));
+  assert.equal(decoder.tableChanges, 0);
+  decoder.decode(hex("40 01 61 01 62"));
+  assert.equal(decoder.tableChanges, 1);
+  decoder.decode(hex("be"));
+  assert.equal(decoder.tableChanges, 1);
+  decoder.decode(hex("20"));
+  assert.equal(decoder.tableChanges, 2);
+});
+
 test("a list beyond the limit is refused and the table follows nevertheless", () => {
   const decoder = new HpackDecoder({ maxListBytes: 100 });
   // Three times 34 bytes; only the last enters the table.

@@ -39,6 +39,8 @@ export class HpackDecoder {
   private readonly cache = new StringCache();
   private readonly scratch = Buffer.allocUnsafeSlow(scratchBytes);
 
+  private changes = 0;
+
   // The block being decoded.
   private block: Buffer = this.scratch;
   private at = 0;
@@ -47,6 +49,14 @@ export class HpackDecoder {
   constructor(options: HpackDecoderOptions = {}) {
     this.maxTableBytes = options.maxTableBytes ?? defaultTableBytes;
     this.maxListBytes = options.maxListBytes ?? 65536;
+  }
+
+  /**
+   * Number of additions to the table and changes of its size so far. While it stays the same, the
+   * same block means the same fields.
+   */
+  get tableChanges(): number {
+    return this.changes;
   }
 
   /**
@@ -87,6 +97,7 @@ export class HpackDecoder {
       throw new HpackError(`table size update to ${bytes} bytes, advertised ${this.maxTableBytes}`);
     }
     this.table.resize(bytes);
+    this.changes++;
   }
 
   private indexed(): HeaderField {
@@ -98,7 +109,10 @@ export class HpackDecoder {
     const index = this.integer(indexing ? 0x3f : 0x0f);
     const name = index === 0 ? this.string() : this.entry(index)[0];
     const field: HeaderField = [name, this.string()];
-    if (indexing) this.table.add(field);
+    if (indexing) {
+      this.table.add(field);
+      this.changes++;
+    }
     return field;
   }
 

@@ -224,6 +224,9 @@ function writeString(text: string, into: Buffer, at: number): number {
   if (huffmanBytes < text.length) {
     return huffmanEncode(text, into, writeInteger(0x80, 0x7f, huffmanBytes, into, at));
   }
-  const offset = writeInteger(0, 0x7f, text.length, into, at);
-  return offset + into.write(text, offset, text.length, "latin1");
+  let offset = writeInteger(0, 0x7f, text.length, into, at);
+  // For short strings the loop is cheaper than the call into the runtime.
+  if (text.length > 64) return offset + into.write(text, offset, text.length, "latin1");
+  for (let index = 0; index < text.length; index++) into[offset++] = text.charCodeAt(index);
+  return offset;
 }

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compare, spread } from "./comparison.js";
+import { comparisonReport, figure } from "./report.js";
+import type { Measurement } from "./versus.js";
+
+function measurement(
+  system: "etcd" | "quorate",
+  round: number,
+  perSecond: number,
+  p99Ms: number,
+): Measurement {
+  const latency = { count: 1, meanMs: 1, p50Ms: p99Ms / 2, p90Ms: 1, p99Ms, p999Ms: 1, maxMs: 1 };
+  return {
+    system,
+    round,
+    scenario: "put-64",
+    perSecond,
+    latency,
+    failures: [],
+    failed: round,
+    unanswered: 0,
+    clientMicrosPerRequest: 5,
+    cpuSeconds: [1, 2, 3],
+    residentBytes: [1 << 20, 3 << 20, 2 << 20],
+  };
+}
+
+test("the spread of an odd and an even number of figures", () => {
+  assert.deepEqual(spread([3, 1, 2]), { median: 2, least: 1, most: 3 });
+  assert.deepEqual(spread([4, 1, 2, 3]), { median: 2.5, least: 1, most: 4 });
+  assert.throws(() => spread([]), RangeError);
+});
+
+test("ratios are Quorate's median by etcd's", () => {
+  const [comparison] = compare([
+    measurement("etcd", 1, 100, 8),
+    measurement("quorate", 1, 300, 2),
+    measurement("quorate", 2, 500, 4),
+    measurement("etcd", 2, 300, 8),
+    measurement("etcd", 3, 200, 8),
+    measurement("quorate", 3, 400, 3),
+  ]);
+  assert.deepEqual(comparison?.ratios, { perSecond: 2, p50: 3 / 8, p99: 3 / 8 });
+  const [etcd] = comparison.sides;
+  assert.equal(etcd?.figures.cpuSeconds.median, 6);
+  assert.equal(etcd.figures.residentBytes.median, 3 << 20);
+  assert.equal(etcd.figures.failed, 6);
+  const report = comparisonReport([comparison]);
+  assert.match(report, /quorate\/etcd +2\.00× +0\.375× +0\.375×/);
+  assert.match(report, /etcd +200 \(100–300\)/);
+});
+
+test("one side alone is reported without a ratio", () => {
+  const [comparison] = compare([measurement("etcd", 1, 100, 8)]);
+  assert.equal(comparison?.ratios, undefined);
+  assert.equal(comparison?.sides.length, 1);
+  assert.ok(!comparisonReport([comparison!]).includes("quorate"));
+});
+
+test("figures have three significant digits", () => {
+  assert.deepEqual([0, 0.5714, 1.2345, 12.345, 123.45, 123456].map(figure), [
+    "0",
+    "0.571",
+    "1.23",
+    "12.3",
+    "123",
+    "123,456",
+  ]);
+});

@@ -1,0 +1,73 @@
+// Turns the measurements of a side-by-side run into medians, spreads and ratios.
+import type { Measurement } from "./versus.js";
+
+/** Middle, least and greatest of some figures. */
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+export interface SideFigures {
+  readonly perSecond: Spread;
+  readonly p50Ms: Spread;
+  readonly p99Ms: Spread;
+  /** CPU seconds of all nodes during the scenario. */
+  readonly cpuSeconds: Spread;
+  /** Of the node that holds most. */
+  readonly residentBytes: Spread;
+  readonly clientMicros: Spread;
+  readonly failed: number;
+  readonly unanswered: number;
+}
+
+export interface Comparison {
+  readonly scenario: string;
+  readonly sides: readonly { readonly system: string; readonly figures: SideFigures }[];
+  /** Quorate by etcd, of the medians; absent when one side did not run. */
+  readonly ratios?: { readonly perSecond: number; readonly p50: number; readonly p99: number };
+}
+
+export function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.floor((sorted.length - 1) / 2)];
+  if (upper === undefined || lower === undefined) throw new RangeError("no figures to compare");
+  return { median: (upper + lower) / 2, least: sorted[0]!, most: sorted.at(-1)! };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+function figuresOf(all: readonly Measurement[]): SideFigures {
+  return {
+    perSecond: spread(all.map(({ perSecond }) => perSecond)),
+    p50Ms: spread(all.map(({ latency }) => latency.p50Ms)),
+    p99Ms: spread(all.map(({ latency }) => latency.p99Ms)),
+    cpuSeconds: spread(all.map(({ cpuSeconds }) => sum(cpuSeconds))),
+    residentBytes: spread(all.map(({ residentBytes }) => Math.max(...residentBytes))),
+    clientMicros: spread(all.map(({ clientMicrosPerRequest }) => clientMicrosPerRequest)),
+    failed: sum(all.map(({ failed }) => failed)),
+    unanswered: sum(all.map(({ unanswered }) => unanswered)),
+  };
+}
+
+/** One comparison a scenario, in the order in which they were first measured. */
+export function compare(measurements: readonly Measurement[]): Comparison[] {
+  const scenarios = [...new Set(measurements.map(({ scenario }) => scenario))];
+  return scenarios.map((scenario) => {
+    const sides = (["etcd", "quorate"] as const).flatMap((system) => {
+      const all = measurements.filter((one) => one.scenario === scenario && one.system === system);
+      return all.length === 0 ? [] : [{ system, figures: figuresOf(all) }];
+    });
+    const [etcd, quorate] = sides;
+    if (etcd === undefined || quorate === undefined) return { scenario, sides };
+    const ratio = (of: (figures: SideFigures) => Spread): number =>
+      of(quorate.figures).median / of(etcd.figures).median;
+    const ratios = {
+      perSecond: ratio((figures) => figures.perSecond),
+      p50: ratio((figures) => figures.p50Ms),
+      p99: ratio((figures) => figures.p99Ms),
+    };
+    return { scenario, sides, ratios };
+  });
+}
