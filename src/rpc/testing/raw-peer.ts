@@ -5,7 +5,14 @@ import { connect, type Socket } from "node:net";
 import { type HeaderField, HpackDecoder } from "../hpack/decoder.js";
 import { HpackEncoder } from "../hpack/encoder.js";
 import { FrameReader } from "../http2/frame-reader.js";
-import { clientPreface, Flag, FrameType, frame, settingsPayload } from "../http2/frames.js";
+import {
+  clientPreface,
+  Flag,
+  FrameType,
+  frame,
+  initialFrameBytes,
+  settingsPayload,
+} from "../http2/frames.js";
 
 export interface SeenFrame {
   readonly type: number;
@@ -99,8 +106,15 @@ export class RawPeer {
     return frame(FrameType.HEADERS, flags, id, this.block(fields));
   }
 
+  /** DATA frames of at most 16384 bytes. */
   data(id: number, payload: Uint8Array, ended = false): Buffer {
-    return frame(FrameType.DATA, ended ? Flag.END_STREAM : 0, id, payload);
+    const frames: Buffer[] = [];
+    for (let at = 0; at === 0 || at < payload.length; at += initialFrameBytes) {
+      const end = Math.min(payload.length, at + initialFrameBytes);
+      const flags = ended && end === payload.length ? Flag.END_STREAM : 0;
+      frames.push(frame(FrameType.DATA, flags, id, payload.subarray(at, end)));
+    }
+    return Buffer.concat(frames);
   }
 
   /** A whole unary request. */
