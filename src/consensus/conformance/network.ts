@@ -102,6 +102,7 @@ export class NetworkNode<M> {
   /** Entries applied, in order. After a snapshot they are those of its sender. */
   applied: Entry[] = [];
   state: SnapshotMeta;
+  private readonly born: SnapshotMeta;
   readonly reads = new Map<number, Index>();
   readonly appended = new Map<number, EntryId>();
   readonly failed: Failure[] = [];
@@ -120,7 +121,8 @@ export class NetworkNode<M> {
     membership: Membership,
     prepare?: (disk: Disk) => void,
   ) {
-    this.state = { id: zeroId, membership, membershipIndex: 0 };
+    this.born = { id: zeroId, membership, membershipIndex: 0 };
+    this.state = this.born;
     prepare?.(this.disk);
     this.engine = this.start();
   }
@@ -133,11 +135,25 @@ export class NetworkNode<M> {
     });
   }
 
-  /** Comes back with what was durable; applied state survives, as if flushed. */
+  /**
+   * Comes back with what was durable; applied state survives, as if flushed. It may be ahead of the log,
+   * which then begins anew behind it.
+   */
   restart(): void {
     this.writes.length = 0;
+    if (this.disk.after.index + this.disk.entries.length < this.state.id.index) {
+      this.disk.after = this.state.id;
+      this.disk.entries = [];
+    }
     this.alive = true;
     this.engine = this.start();
+  }
+
+  /** Nothing that was applied had reached the disk. */
+  forgetApplied(): void {
+    if (this.disk.after.index > 0) return;
+    this.applied = [];
+    this.state = this.born;
   }
 
   get log(): readonly Entry[] {

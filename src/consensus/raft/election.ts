@@ -40,7 +40,7 @@ export abstract class Election extends Leadership {
     this.term = term;
     this.vote = vote;
     this.readPositionSeen = 0;
-    this.dropAcknowledgement();
+    this.dropAcknowledgements();
   }
 
   private restartTimer(): void {
@@ -56,7 +56,7 @@ export abstract class Election extends Leadership {
 
   protected tickElection(): void {
     this.electionElapsed++;
-    if (!this.votes) return;
+    if (!this.mayCampaign) return;
     // The requests wait for this node's own vote to be durable: asking anew would not be faster.
     if (this.role === "candidate" && !this.ballots.has(this.id)) return;
     if (this.electionElapsed >= this.electionTimeout || this.isAlone()) this.campaign("preVote");
@@ -65,7 +65,7 @@ export abstract class Election extends Leadership {
   /** The only voter need not wait for a leader to call. */
   private isAlone(): boolean {
     const { voters, outgoing } = this.trail.effective;
-    return this.role === "follower" && voters.length === 1 && outgoing.length === 0;
+    return this.role === "follower" && voters.length === 1 && voters[0] === this.id && outgoing.length === 0;
   }
 
   /** True while a leader is known and was heard less than an election timeout ago. */
@@ -175,7 +175,7 @@ export abstract class Election extends Leadership {
   }
 
   protected onTimeoutNow(from: NodeId): void {
-    if (this.role === "leader" || !this.votes) return;
+    if (this.role === "leader" || !this.mayCampaign) return;
     if (this.leader !== 0 && this.leader !== from) return;
     this.campaign("transfer");
   }

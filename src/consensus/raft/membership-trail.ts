@@ -38,6 +38,11 @@ export class MembershipTrail {
     return this.marks.length > 1;
   }
 
+  /** Asks of every membership from the committed one to the one in force. */
+  some(predicate: (membership: Membership) => boolean): boolean {
+    return this.marks.some((mark) => predicate(mark.membership));
+  }
+
   appended(index: Index, membership: Membership): void {
     this.marks.push({ index, membership });
   }

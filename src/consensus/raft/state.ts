@@ -136,9 +136,12 @@ export abstract class RaftState {
       : this.role;
   }
 
-  /** True when this node counts in the membership in force, so that it may campaign. */
-  protected get votes(): boolean {
-    return isVoter(this.trail.effective, this.id);
+  /**
+   * True when this node counts, or did until an entry that is not known to be committed: then it may
+   * hold the only log that can win, and must still campaign, without its own vote (thesis, 4.2.2).
+   */
+  protected get mayCampaign(): boolean {
+    return this.trail.some((membership) => isVoter(membership, this.id));
   }
 
   /** Moves the commit index forward, never back. */
