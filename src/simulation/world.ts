@@ -62,6 +62,10 @@ export class World<M> implements Surroundings<M>, ClusterView {
     this.churn.committed(entry);
   }
 
+  elected(node: SimulatedNode<M>): void {
+    this.faults.elected(node);
+  }
+
   /** Runs both phases. Throws what was violated. */
   run(): void {
     const { swarm } = this;
