@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { systemClock } from "./clock.js";
 import { type Endpoint, findLeader, type OpenChannel } from "./connections.js";
 import { type ProcessCost, processCost } from "./processes.js";
 
@@ -126,7 +127,7 @@ export class LocalCluster {
       signal.throwIfAborted();
       this.assertRunning();
       try {
-        await findLeader(open, this.endpoints);
+        await findLeader(open, this.endpoints, systemClock);
         return;
       } catch (error) {
         if (performance.now() > giveUpAt)

@@ -17,7 +17,7 @@ function measurement(
     scenario: "put-64",
     perSecond,
     latency,
-    failures: [],
+    failures: [{ status: "UNAVAILABLE", message: "no leader", count: round }],
     failed: round,
     unanswered: 0,
     clientMicrosPerRequest: 5,
@@ -48,6 +48,7 @@ test("ratios are Quorate's median by etcd's", () => {
   assert.equal(etcd.figures.failed, 6);
   const report = comparisonReport([comparison]);
   assert.match(report, /quorate\/etcd +2\.00× +0\.375× +0\.375×/);
+  assert.match(report, /put-64 etcd failures:\n {2}6 × UNAVAILABLE: no leader\n/);
   assert.match(report, /etcd +200 \(100–300\)/);
 });
 

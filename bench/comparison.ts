@@ -1,4 +1,5 @@
 // Turns the measurements of a side-by-side run into medians, spreads and ratios.
+import { type FailureCount, FailureTally } from "./errors.js";
 import type { Measurement } from "./versus.js";
 
 /** Middle, least and greatest of some figures. */
@@ -18,6 +19,7 @@ export interface SideFigures {
   readonly residentBytes: Spread;
   readonly clientMicros: Spread;
   readonly failed: number;
+  readonly failures: readonly FailureCount[];
   readonly unanswered: number;
 }
 
@@ -39,6 +41,8 @@ export function spread(values: readonly number[]): Spread {
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 function figuresOf(all: readonly Measurement[]): SideFigures {
+  const tally = new FailureTally();
+  for (const { failures } of all) tally.addAll(failures);
   return {
     perSecond: spread(all.map(({ perSecond }) => perSecond)),
     p50Ms: spread(all.map(({ latency }) => latency.p50Ms)),
@@ -46,7 +50,8 @@ function figuresOf(all: readonly Measurement[]): SideFigures {
     cpuSeconds: spread(all.map(({ cpuSeconds }) => sum(cpuSeconds))),
     residentBytes: spread(all.map(({ residentBytes }) => Math.max(...residentBytes))),
     clientMicros: spread(all.map(({ clientMicrosPerRequest }) => clientMicrosPerRequest)),
-    failed: sum(all.map(({ failed }) => failed)),
+    failed: tally.total,
+    failures: tally.list(),
     unanswered: sum(all.map(({ unanswered }) => unanswered)),
   };
 }

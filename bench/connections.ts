@@ -2,6 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { StatusRequestSchema, StatusResponseSchema } from "../src/gen/etcdserverpb/rpc_pb.js";
 import { type Channel, RpcError, Status } from "../src/rpc/call.js";
+import type { Clock } from "./schedule.js";
 
 /** "host:port". */
 export type Endpoint = string;
@@ -47,14 +48,13 @@ export function memberStatus(channel: Channel, timeoutMs = connectTimeoutMs): Pr
 }
 
 /** Connects; rejects after five seconds even when the connection neither comes up nor fails. */
-export async function connected(open: OpenChannel, endpoint: Endpoint): Promise<Channel> {
+export async function connected(open: OpenChannel, endpoint: Endpoint, clock: Clock): Promise<Channel> {
   const channel = open(endpoint);
-  let timer: NodeJS.Timeout | undefined;
+  let cancel = (): void => {};
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(new RpcError(Status.UNAVAILABLE, `${endpoint} did not answer within ${connectTimeoutMs} ms`)),
-      connectTimeoutMs,
+    const message = `${endpoint} did not answer within ${connectTimeoutMs} ms`;
+    cancel = clock.wake(clock.now() + connectTimeoutMs, () =>
+      reject(new RpcError(Status.UNAVAILABLE, message)),
     );
   });
   try {
@@ -64,16 +64,20 @@ export async function connected(open: OpenChannel, endpoint: Endpoint): Promise<
     channel.close();
     throw error;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
 /** The endpoint of the member that says it is the leader. Rejects when none does. */
-export async function findLeader(open: OpenChannel, endpoints: readonly Endpoint[]): Promise<Endpoint> {
+export async function findLeader(
+  open: OpenChannel,
+  endpoints: readonly Endpoint[],
+  clock: Clock,
+): Promise<Endpoint> {
   const problems: string[] = [];
   for (const endpoint of endpoints) {
     try {
-      const channel = await connected(open, endpoint);
+      const channel = await connected(open, endpoint, clock);
       const status = await memberStatus(channel).finally(() => channel.close());
       if (status.leaderId !== 0n && status.leaderId === status.memberId) return endpoint;
     } catch (error) {
@@ -87,9 +91,10 @@ export async function chooseEndpoints(
   open: OpenChannel,
   endpoints: readonly Endpoint[],
   target: Target,
+  clock: Clock,
 ): Promise<readonly Endpoint[]> {
   if (target === "all") return endpoints;
-  if (target === "leader") return [await findLeader(open, endpoints)];
+  if (target === "leader") return [await findLeader(open, endpoints, clock)];
   const chosen = endpoints[target - 1];
   if (chosen === undefined) throw new RangeError(`endpoint ${target} of ${endpoints.length}`);
   return [chosen];
@@ -98,41 +103,46 @@ export async function chooseEndpoints(
 /** A set of open connections, spread evenly over endpoints; each reconnects until the set is closed. */
 export class ConnectionSet {
   private closed = false;
-  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly cancels = new Map<Channel, () => void>();
 
-  private constructor(readonly channels: readonly Channel[]) {
-    for (const channel of channels) channel.onClose(() => this.reconnect(channel));
+  private constructor(
+    readonly channels: readonly Channel[],
+    private readonly clock: Clock,
+  ) {
+    for (const channel of channels) channel.onClose(() => this.reconnectLater(channel));
   }
 
+  /** Opens `count` connections; when one fails, closes the others and rejects with its reason. */
   static async open(
     open: OpenChannel,
     endpoints: readonly Endpoint[],
     count: number,
+    clock: Clock,
   ): Promise<ConnectionSet> {
     const opening = Array.from({ length: count }, (_, at) =>
-      connected(open, endpoints[at % endpoints.length]!),
+      connected(open, endpoints[at % endpoints.length]!, clock),
     );
     const results = await Promise.allSettled(opening);
     const channels = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     const failed = results.find((result) => result.status === "rejected");
-    if (failed === undefined) return new ConnectionSet(channels);
+    if (failed === undefined) return new ConnectionSet(channels, clock);
     for (const channel of channels) channel.close();
     throw failed.reason;
   }
 
-  private reconnect(channel: Channel): void {
-    if (this.closed) return;
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
-      // A failure has been reported to the calls it affects; here it only means to try again.
-      channel.connect().catch(() => this.reconnect(channel));
-    }, reconnectPauseMs);
-    this.timers.add(timer);
+  private reconnectLater(channel: Channel): void {
+    if (this.closed || this.cancels.has(channel)) return;
+    const reconnect = (): void => {
+      this.cancels.delete(channel);
+      // The calls it affects have been told of the failure; here it only means to try again.
+      channel.connect().catch(() => this.reconnectLater(channel));
+    };
+    this.cancels.set(channel, this.clock.wake(this.clock.now() + reconnectPauseMs, reconnect));
   }
 
   close(): void {
     this.closed = true;
-    for (const timer of this.timers) clearTimeout(timer);
+    for (const cancel of this.cancels.values()) cancel();
     for (const channel of this.channels) channel.close();
   }
 }

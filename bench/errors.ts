@@ -23,18 +23,26 @@ export class FailureTally {
   }
 
   add(code: number, message: string): void {
-    this.sum++;
-    const status = statusNames.get(code) ?? `status ${code}`;
-    const known = this.counts.get(`${status} ${message}`);
-    if (known !== undefined) known.count++;
-    else if (this.counts.size < distinctLimit)
-      this.counts.set(`${status} ${message}`, { status, message, count: 1 });
-    else this.addOther(status);
+    this.addNamed(statusNames.get(code) ?? `status ${code}`, message, 1);
   }
 
-  private addOther(status: string): void {
+  /** Adds what another run counted. */
+  addAll(failures: readonly FailureCount[]): void {
+    for (const { status, message, count } of failures) this.addNamed(status, message, count);
+  }
+
+  private addNamed(status: string, message: string, count: number): void {
+    this.sum += count;
+    const exact = this.counts.get(`${status} ${message}`);
+    if (exact !== undefined) exact.count += count;
+    else if (this.counts.size < distinctLimit)
+      this.counts.set(`${status} ${message}`, { status, message, count });
+    else this.addOther(status, count);
+  }
+
+  private addOther(status: string, count: number): void {
     const other = this.counts.get(`${status} `) ?? { status, message: "(other messages)", count: 0 };
-    other.count++;
+    other.count += count;
     this.counts.set(`${status} `, other);
   }
 

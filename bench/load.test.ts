@@ -1,82 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CallEnd, type Channel, emptyMetadata, Status } from "../src/rpc/call.js";
+import { Status } from "../src/rpc/call.js";
 import { type LoadPlan, type LoadResult, type RequestSource, runLoad } from "./load.js";
-import type { Clock } from "./schedule.js";
-
-/** Time that passes only when the test says so; wakes run in order of their time. */
-class ManualClock implements Clock {
-  private time = 0;
-  private wakes: { atMs: number; run: () => void }[] = [];
-
-  now(): number {
-    return this.time;
-  }
-
-  wake(atMs: number, run: () => void): () => void {
-    const entry = { atMs, run };
-    this.wakes.push(entry);
-    return () => {
-      this.wakes = this.wakes.filter((other) => other !== entry);
-    };
-  }
-
-  /** Runs until nothing waits any more. */
-  async run(): Promise<void> {
-    for (;;) {
-      const next = this.wakes.reduce<(typeof this.wakes)[number] | undefined>(
-        (first, entry) => (first === undefined || entry.atMs < first.atMs ? entry : first),
-        undefined,
-      );
-      if (next === undefined) return;
-      this.wakes = this.wakes.filter((entry) => entry !== next);
-      this.time = Math.max(this.time, next.atMs);
-      next.run();
-      // Promises resolved by that run see the time at which they were.
-      await Promise.resolve();
-      await Promise.resolve();
-    }
-  }
-}
-
-/** A server that answers each call after `delayMs(now)`, or fails it with the code given for that time. */
-class ScriptedChannel implements Channel {
-  readonly ready = true;
-  sentAt: number[] = [];
-  outstanding = 0;
-  mostOutstanding = 0;
-
-  constructor(
-    private readonly clock: Clock,
-    private readonly delayMs: (now: number) => number,
-    private readonly code: (now: number) => Status = () => Status.OK,
-  ) {}
-
-  unary(
-    _path: string,
-    _message: Uint8Array,
-    _options: object,
-    done: (end: CallEnd, message: undefined) => void,
-  ): void {
-    const now = this.clock.now();
-    const code = this.code(now);
-    this.sentAt.push(now);
-    this.mostOutstanding = Math.max(this.mostOutstanding, ++this.outstanding);
-    this.clock.wake(now + this.delayMs(now), () => {
-      this.outstanding--;
-      done({ code, message: code === Status.OK ? "" : `at ${code}`, trailers: emptyMetadata }, undefined);
-    });
-  }
-
-  stream(): never {
-    throw new Error("not used");
-  }
-  connect(): Promise<void> {
-    return Promise.resolve();
-  }
-  onClose(): void {}
-  close(): void {}
-}
+import { ManualClock, ScriptedChannel } from "./scripted.js";
 
 const requests: RequestSource = { path: "/test", allocate: () => Buffer.alloc(1), next: () => {} };
 
@@ -86,7 +12,10 @@ async function run(
   code?: (now: number) => Status,
 ): Promise<{ result: LoadResult; channel: ScriptedChannel; endedAt: number }> {
   const clock = new ManualClock();
-  const channel = new ScriptedChannel(clock, delayMs, code);
+  const channel = new ScriptedChannel(clock, ({ now }) => ({
+    delayMs: delayMs(now),
+    ...(code === undefined ? {} : { code: code(now) }),
+  }));
   const defaults = {
     channels: [channel],
     requests,

@@ -78,7 +78,12 @@ const comparisonHead = [
 
 /** All scenarios below one head; medians, with the least and the greatest in brackets. */
 export function comparisonReport(comparisons: readonly Comparison[]): string {
-  return columns([comparisonHead, ...comparisons.flatMap(comparisonRows)]);
+  const failures = comparisons.flatMap(({ scenario, sides }) =>
+    sides
+      .filter(({ figures }) => figures.failed > 0)
+      .map(({ system, figures }) => `${scenario} ${system} failures:\n${failureLines(figures.failures)}`),
+  );
+  return columns([comparisonHead, ...comparisons.flatMap(comparisonRows)]) + failures.join("");
 }
 
 function comparisonRows({ scenario, sides, ratios }: Comparison): string[][] {

@@ -101,7 +101,12 @@ async function fill(
   cluster: LocalCluster,
   context: VersusContext,
 ): Promise<void> {
-  const connections = await ConnectionSet.open(context.open, cluster.endpoints, cluster.endpoints.length);
+  const connections = await ConnectionSet.open(
+    context.open,
+    cluster.endpoints,
+    cluster.endpoints.length,
+    systemClock,
+  );
   try {
     const { keys, keyBytes, valueBytes, seed } = invocation;
     const plan = { count: keys, batch: fillBatch, inFlight: fillInFlight, keyBytes, valueBytes, seed };
@@ -118,8 +123,8 @@ async function measure(
   round: number,
   context: VersusContext,
 ): Promise<Measurement> {
-  const endpoints = await chooseEndpoints(context.open, cluster.endpoints, scenario.target);
-  const connections = await ConnectionSet.open(context.open, endpoints, scenario.connections);
+  const endpoints = await chooseEndpoints(context.open, cluster.endpoints, scenario.target, systemClock);
+  const connections = await ConnectionSet.open(context.open, endpoints, scenario.connections, systemClock);
   try {
     const before = cluster.costs();
     const result = await runLoad(

@@ -38,7 +38,12 @@ export async function runServer(argv: readonly string[], supervised: boolean): P
   const stopRequest = listenForStop(supervised, log);
   try {
     const startNode = await loadStartNode();
-    log.info("starting", { version: version(), nodeVersion: process.version, dataDir: config.dataDir });
+    log.info("starting", {
+      version: version(),
+      nodeVersion: process.version,
+      pid: process.pid,
+      dataDir: config.dataDir,
+    });
     const node = await startNode(config, log);
     void stopRequest.then((reason) => {
       log.info("stopping", { reason });

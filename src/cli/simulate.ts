@@ -1,5 +1,7 @@
 // `quorate simulate`: hands over to the simulation, which is not loaded for any other command.
 
+import { optionalPart } from "./optional.js";
+
 export interface SimulateOptions {
   readonly engine: string;
   readonly seed?: number;
@@ -11,7 +13,8 @@ export type RunSimulation = (options: SimulateOptions) => Promise<number>;
 
 /** Runs the simulation; returns the exit status. */
 export async function runSimulate(options: SimulateOptions): Promise<number> {
-  const path = "../simulation/run.js";
-  const { runSimulation } = (await import(path)) as { runSimulation: RunSimulation };
+  const url = new URL("../simulation/run.js", import.meta.url);
+  optionalPart(url, "the simulation");
+  const { runSimulation } = (await import(url.href)) as { runSimulation: RunSimulation };
   return await runSimulation(options);
 }

@@ -9,18 +9,11 @@ import { type Refusal, type RequestHead, requestHead } from "./grpc/request-head
 import { type HeaderField, HpackListTooLong } from "./hpack/decoder.js";
 import { Http2Connection } from "./http2/connection.js";
 import { trailersFault } from "./http2/field-rules.js";
-import {
-  ConnectionError,
-  ErrorCode,
-  FrameType,
-  maxStreamId,
-  StreamError,
-  writeUint32,
-} from "./http2/frames.js";
+import { ConnectionError, ErrorCode, Flag, FrameType, maxStreamId, StreamError } from "./http2/frames.js";
 import { HeaderBlocks } from "./http2/header-blocks.js";
 import type { ConnectionHost } from "./http2/link.js";
 import type { MethodTable } from "./method-table.js";
-import { okTrailersBytes, replyPrefix, replyPrefixBytes, replyTrailers } from "./reply-bytes.js";
+import { okHeaderFields, okTrailerFields, ReplyTemplate } from "./reply-template.js";
 import { ServerStream } from "./server-stream.js";
 
 /** What a connection needs of its server. */
@@ -43,6 +36,10 @@ export class ServerConnection extends Http2Connection {
   private lastStream = 0;
   private lastAccepted = maxStreamId;
   private drainStartedAt: number | undefined;
+  /** Blocks that mean the same until the encoder's table changes, and the frames made of them. */
+  private okHeaders: Buffer | undefined;
+  private okTrailers: Buffer | undefined;
+  private reply: ReplyTemplate | undefined;
 
   constructor(
     socket: Socket,
@@ -144,43 +141,42 @@ export class ServerConnection extends Http2Connection {
   sendReply(id: number, message: Uint8Array): boolean {
     const length = message.length;
     const data = length + 5;
-    if (data > this.sendWindow || data > this.peerFrameBytes || this.tableUpdateDue || !this.maySend())
+    const reply = this.reply;
+    if (reply === undefined || data > this.sendWindow || data > this.peerFrameBytes || !this.maySend())
       return false;
     this.sendWindow -= data;
     const output = this.output;
-    output.reserve(replyPrefixBytes + length + okTrailersBytes);
-    const buffer = output.buffer;
-    let at = output.at;
-    buffer.set(replyPrefix, at);
-    writeUint32(buffer, at + 5, id);
-    at += replyPrefixBytes;
-    // DATA frame header and message prefix are the last 14 bytes of the constant.
-    buffer[at - 14] = data >>> 16;
-    buffer[at - 13] = data >>> 8;
-    buffer[at - 12] = data;
-    writeUint32(buffer, at - 9, id);
-    writeUint32(buffer, at - 4, length);
-    buffer.set(message, at);
-    at += length;
-    buffer.set(replyTrailers, at);
-    writeUint32(buffer, at + 5, id);
-    output.at = at + okTrailersBytes;
+    output.reserve(reply.bytes + length);
+    output.at = reply.write(output.buffer, output.at, id, message);
     this.changed();
     return true;
   }
 
+  /** Headers of a success without metadata. */
+  sendOkHeaders(id: number): void {
+    if (this.okHeaders === undefined) {
+      this.okHeaders = this.sendFields(id, okHeaderFields, false);
+      this.composeReply();
+    } else this.sendFrame(FrameType.HEADERS, Flag.END_HEADERS, id, this.okHeaders);
+  }
+
   /** OK trailers behind messages that were sent. */
   sendOkTrailers(id: number): void {
-    if (this.tableUpdateDue) {
-      this.sendFields(id, [["grpc-status", "0"]], true);
-      return;
-    }
-    const output = this.output;
-    output.reserve(okTrailersBytes);
-    output.buffer.set(replyTrailers, output.at);
-    writeUint32(output.buffer, output.at + 5, id);
-    output.at += okTrailersBytes;
-    this.changed();
+    if (this.okTrailers === undefined) {
+      this.okTrailers = this.sendFields(id, okTrailerFields, true);
+      this.composeReply();
+    } else this.sendFrame(FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, id, this.okTrailers);
+  }
+
+  private composeReply(): void {
+    if (this.okHeaders === undefined || this.okTrailers === undefined) return;
+    this.reply = new ReplyTemplate(this.okHeaders, this.okTrailers);
+  }
+
+  protected override headerTableChanged(): void {
+    this.okHeaders = undefined;
+    this.okTrailers = undefined;
+    this.reply = undefined;
   }
 
   /** One message as one DATA frame if windows and socket allow it now. */

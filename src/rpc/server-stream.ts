@@ -16,6 +16,7 @@ interface Ending {
   readonly trailers: Metadata;
 }
 
+const noFields: readonly HeaderField[] = [];
 const okEnding: Ending = { code: Status.OK, message: "", trailers: [] };
 
 export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
@@ -197,7 +198,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
       this.settle(Status.OK);
       return;
     }
-    this.sendHeaders([]);
+    this.sendHeaders(noFields);
     this.ending = okEnding;
     if (!this.connection.sendMessage(this, message)) this.enqueue(message);
     else this.outboxEmptied();
@@ -205,7 +206,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
 
   write(message: Uint8Array): boolean {
     if (this.ended) return false;
-    this.sendHeaders([]);
+    this.sendHeaders(noFields);
     if (this.waitingBytes === 0 && this.connection.sendMessage(this, message)) return true;
     this.enqueue(message);
     if (this.waitingBytes <= this.connection.limits.streamHighWaterBytes) return true;
@@ -230,6 +231,10 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
   private sendHeaders(fields: readonly HeaderField[]): void {
     if (this.headersSent || this.closed) return;
     this.headersSent = true;
+    if (fields.length === 0) {
+      this.connection.sendOkHeaders(this.id);
+      return;
+    }
     this.connection.sendFields(
       this.id,
       [[":status", "200"], ["content-type", "application/grpc"], ...fields],

@@ -75,7 +75,8 @@ export async function giveBirth(config: ServerConfig, open: OpenChannel): Promis
     id: initialMemberId(member.peerUrls, config.initialClusterToken),
     name: member.name,
     peerUrls: member.peerUrls,
-    clientUrls: member.name === config.name ? config.advertiseClientUrls : [],
+    // Published through the log later: the state at birth must be the same everywhere.
+    clientUrls: [],
     isLearner: false,
   }));
   const own = members.find((member) => member.name === config.name);

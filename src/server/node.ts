@@ -4,7 +4,7 @@
 import { randomInt } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
-import { etcdVersion } from "../api/etcd/version.js";
+import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
@@ -18,7 +18,7 @@ import { peerMethods } from "../replication/peers/peer-service.js";
 import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
-import { HealthService } from "../rpc/health.js";
+import { HealthService, ServingStatus } from "../rpc/health.js";
 import { RpcServer } from "../rpc/server.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
 import { type Address, AddressBook } from "./address-book.js";
@@ -85,8 +85,8 @@ export class Node {
     const { identity, state, restored } = storage;
     const incarnation = randomInt(1, 2 ** 47);
     this.self = {
-      clusterId: identity.clusterId,
-      node: identity.memberId,
+      clusterId: Number.parseInt(identity.clusterId, 16),
+      node: Number.parseInt(identity.memberId, 16),
       engine: config.consensus,
       protocolVersion,
       incarnation,
@@ -95,7 +95,7 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.metrics = new NodeMetrics(this.figures(), etcdVersion);
+    this.metrics = new NodeMetrics(this.figures(), apiVersion);
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
     this.network = new PeerNetwork<RaftMessage>({
@@ -117,7 +117,7 @@ export class Node {
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
     const engine = createRaft({
-      id: identity.memberId,
+      id: this.self.node,
       electionTicks,
       heartbeatTicks: 1,
       random: () => randomInt(0, 2 ** 32),
@@ -133,7 +133,7 @@ export class Node {
     const observer = this.metrics.groupObserver();
     this.group = new Group<RaftMessage>({
       group: 0,
-      node: identity.memberId,
+      node: this.self.node,
       incarnation,
       engine,
       wal: storage.wal,
@@ -175,7 +175,7 @@ export class Node {
       warn: (message, fields) => log.warn(message, fields),
     });
     for (const url of config.listenPeerUrls) {
-      const server = new RpcServer({ methods: peers, limits: { maxReceiveMessageBytes: 64 << 20 } });
+      const server = new RpcServer({ methods: peers, limits: { receiveMessageBytes: 64 << 20 } });
       this.servers.push(server);
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
@@ -184,7 +184,7 @@ export class Node {
     const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
-      version: etcdVersion,
+      version: apiVersion,
       hasLeader: () => this.group.leader !== 0,
       readBarrier: (done) => this.group.readBarrier(done),
     });
@@ -194,8 +194,8 @@ export class Node {
         http1,
         observer: this.metrics.rpcObserver(),
         limits: {
-          maxReceiveMessageBytes: config.maxRequestBytes + (512 << 10),
-          maxConcurrentStreams: config.maxConcurrentStreams,
+          receiveMessageBytes: config.maxRequestBytes + (512 << 10),
+          concurrentStreams: config.maxConcurrentStreams,
         },
         onHandlerError: (error, path) => log.error("a handler threw", { path, error }),
         onConnectionError: (_code, peer, reason) => log.warn("connection refused", { peer, reason }),
@@ -263,7 +263,7 @@ export class Node {
 
   private roleChanged(change: RoleChange): void {
     this.role = change;
-    this.health.setStatus("", change.leader === 0 ? "NOT_SERVING" : "SERVING");
+    this.health.set("", change.leader === 0 ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
     this.log.info("role changed", {
       role: change.role,
       leader: change.leader.toString(16),
@@ -302,7 +302,7 @@ export class Node {
       databaseBytes: () => state.sizes().totalBytes,
       databaseBytesInUse: () => state.sizes().inUseBytes,
       quotaBytes: () => this.config.quotaBackendBytes ?? 0,
-      keys: () => state.keyCount,
+      keys: () => 0,
       revision: () => state.currentRevision,
       compactedRevision: () => state.compactedRevision,
     };

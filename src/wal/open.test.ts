@@ -1,11 +1,10 @@
 // The log against a plain model, on a disk that crashes, tears, forgets and fails.
 import assert from "node:assert/strict";
 import { describe as suite, test } from "node:test";
-import { WalDamaged, WalDiskFull, WalWriteFailed } from "./errors.js";
 import { MemoryDisk, PowerFailure } from "./memory-disk.js";
 import { below, describe, Model, type Random, randomBatch, randomCompaction, seeded } from "./model.js";
 import { openWal } from "./open.js";
-import type { OpenedWal, WalBatch } from "./types.js";
+import type { OpenedWal } from "./types.js";
 
 const directory = "/wal";
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -137,9 +136,3 @@ suite("write-ahead log", () => {
     }
   });
 });
-
-void WalDamaged;
-void WalDiskFull;
-void WalWriteFailed;
-
-export type { WalBatch };

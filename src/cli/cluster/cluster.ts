@@ -54,6 +54,7 @@ function refuseFile(path: string): string {
 class Run {
   private failed = false;
   private stopping = false;
+  private ready = false;
   private alive: number;
   private readonly ended: Promise<void>;
   private killTimer: NodeJS.Timeout | undefined;
@@ -95,7 +96,8 @@ class Run {
         }
         await delay(pollMs);
       }
-    return !this.stopping && !this.failed;
+    this.ready = !this.stopping && !this.failed;
+    return this.ready;
   }
 
   /** Resolves with the exit status when the last node has ended. */
@@ -122,7 +124,7 @@ class Run {
     const how = exit.signal === undefined ? `status ${exit.code}` : exit.signal;
     const what = this.stopping ? "did not stop cleanly" : "ended unexpectedly";
     complain(`${node.plan.name} ${what} (${how}): ${exit.lastLine}`);
-    if (!this.stopping && this.alive > 0)
+    if (this.ready && !this.stopping && this.alive > 0)
       complain(`${this.alive} of ${this.nodes.length} nodes go on; log in ${node.plan.logFile}`);
   }
 }

@@ -1,9 +1,9 @@
 // Random schedules of everything that can happen to a small cluster, checked after every step; then the
 // faults end, and it must converge. One seed derives all of it. Knows no protocol.
 
-import assert from "node:assert/strict";
 import type { Engine, EngineConfig } from "../engine.js";
 import type { MembershipStep, NodeId } from "../types.js";
+import { expect } from "./expect.js";
 import { Invariants } from "./invariants.js";
 import { membershipOf, Network } from "./network.js";
 
@@ -147,7 +147,7 @@ class FuzzRun<M> {
       for (const [read, index] of node.reads) {
         const asked = this.readFloors.get(read);
         if (asked === undefined) continue;
-        assert.ok(index >= asked.floor, `read ${read} was answered at ${index}, below ${asked.floor}`);
+        expect(index >= asked.floor, `read ${read} was answered at ${index}, below ${asked.floor}`);
         this.readFloors.delete(read);
         this.reads++;
       }
@@ -224,11 +224,11 @@ class FuzzRun<M> {
         const { progress, membership, ...rest } = net.status(id);
         return JSON.stringify({ ...rest, membership, progress });
       });
-    assert.ok(leader !== undefined, `the cluster does not converge:\n${picture().join("\n")}`);
+    expect(leader !== undefined, `the cluster does not converge:\n${picture().join("\n")}`);
     net.propose(leader, "fresh");
     net.run(5);
     this.invariants.check();
-    assert.ok(calm() !== undefined, `a fresh write does not get through:\n${picture().join("\n")}`);
+    expect(calm() !== undefined, `a fresh write does not get through:\n${picture().join("\n")}`);
     return {
       applied: net.node(leader).applied.length,
       reads: this.reads,

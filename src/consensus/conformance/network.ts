@@ -102,6 +102,7 @@ export class NetworkNode<M> {
   /** Entries applied, in order. After a snapshot they are those of its sender. */
   applied: Entry[] = [];
   state: SnapshotMeta;
+  private readonly born: SnapshotMeta;
   readonly reads = new Map<number, Index>();
   readonly appended = new Map<number, EntryId>();
   readonly failed: Failure[] = [];
@@ -120,7 +121,8 @@ export class NetworkNode<M> {
     membership: Membership,
     prepare?: (disk: Disk) => void,
   ) {
-    this.state = { id: zeroId, membership, membershipIndex: 0 };
+    this.born = { id: zeroId, membership, membershipIndex: 0 };
+    this.state = this.born;
     prepare?.(this.disk);
     this.engine = this.start();
   }
@@ -145,6 +147,13 @@ export class NetworkNode<M> {
     }
     this.alive = true;
     this.engine = this.start();
+  }
+
+  /** Nothing that was applied had reached the disk. */
+  forgetApplied(): void {
+    if (this.disk.after.index > 0) return;
+    this.applied = [];
+    this.state = this.born;
   }
 
   get log(): readonly Entry[] {

@@ -40,7 +40,7 @@ export abstract class Election extends Leadership {
     this.term = term;
     this.vote = vote;
     this.readPositionSeen = 0;
-    this.dropAcknowledgement();
+    this.dropAcknowledgements();
   }
 
   private restartTimer(): void {

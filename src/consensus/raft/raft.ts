@@ -16,6 +16,9 @@ import type { Entry, Index, LogMark, NodeId, SnapshotMeta, Term } from "../types
 import { Election } from "./election.js";
 import { isWellFormed, type RaftMessage } from "./messages.js";
 
+/** Optional parts are set one by one: spreading them in costs microseconds on the hottest path. */
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 const NOTHING: readonly never[] = Object.freeze([]);
 
 /** Takes the array's contents: an empty one stays, a full one is replaced by the caller. */
@@ -247,18 +250,18 @@ export class Raft extends Election implements Engine<RaftMessage> {
     const append = this.takeBatch();
     const role = this.takeRole();
     const membership = this.takeMembership();
-    const ready: Ready<RaftMessage> = {
-      ...(append === undefined ? undefined : { append }),
+    const ready: Mutable<Ready<RaftMessage>> = {
       messages: handOver(this.messages),
       messagesAfterAppend: handOver(this.messagesAfterAppend),
       committed: this.takeCommitted(),
       reads: handOver(this.reads),
       appended: handOver(this.appended),
       failed: handOver(this.failed),
-      ...(role === undefined ? undefined : { role }),
       needSnapshot: handOver(this.needSnapshot),
-      ...(membership === undefined ? undefined : { membership }),
     };
+    if (append !== undefined) ready.append = append;
+    if (role !== undefined) ready.role = role;
+    if (membership !== undefined) ready.membership = membership;
     if (this.messages.length > 0) this.messages = [];
     if (this.messagesAfterAppend.length > 0) this.messagesAfterAppend = [];
     if (this.reads.length > 0) this.reads = [];
@@ -282,14 +285,15 @@ export class Raft extends Election implements Engine<RaftMessage> {
     const snapshot = this.snapshotToInstall;
     this.snapshotToInstall = undefined;
     this.commitHintDue = false;
-    return {
-      ...(truncateAfter === undefined ? undefined : { truncateAfter }),
+    const batch: Mutable<DurableBatch> = {
       entries,
-      ...(hardState === undefined ? undefined : { hardState }),
-      ...(snapshot === undefined ? undefined : { snapshot }),
       mark: writes.handOver(this.term, log.lastIndex),
       mustSync,
     };
+    if (truncateAfter !== undefined) batch.truncateAfter = truncateAfter;
+    if (hardState !== undefined) batch.hardState = hardState;
+    if (snapshot !== undefined) batch.snapshot = snapshot;
+    return batch;
   }
 
   private takeCommitted(): readonly Entry[] {

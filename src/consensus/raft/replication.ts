@@ -36,6 +36,8 @@ export abstract class Replication extends RaftState {
 
   private acknowledgeTo: NodeId = 0;
   private acknowledgeIndex: Index = 0;
+  /** Highest index acknowledged in this term. */
+  private acknowledgedIndex: Index = 0;
 
   /** A member was heard of or its progress moved: reads, transfers and others may go on. */
   protected abstract followerAdvanced(progress: Progress): void;
@@ -302,8 +304,12 @@ export abstract class Replication extends RaftState {
       this.impossible++;
       return;
     }
-    this.acknowledge(from, proven);
-    this.commitTo(Math.min(append.commit, proven));
+    const commit = Math.min(append.commit, proven);
+    // An append that only tells of a commit asks nothing. Should the earlier answer have been lost, the
+    // next append finds the commit index known and is answered.
+    const asks = entries.length > 0 || proven > this.acknowledgedIndex || commit <= this.commit;
+    if (asks) this.acknowledge(from, proven);
+    this.commitTo(commit);
   }
 
   private contradictsCommitted(append: Append): boolean {
@@ -364,9 +370,9 @@ export abstract class Replication extends RaftState {
   }
 
   /** An acknowledgement belongs to its term. */
-  protected dropAcknowledgement(): void {
+  protected dropAcknowledgements(): void {
     this.acknowledgeTo = 0;
-    this.acknowledgeIndex = 0;
+    this.acknowledgedIndex = 0;
   }
 
   protected flushAcknowledgement(): void {
@@ -381,7 +387,8 @@ export abstract class Replication extends RaftState {
     };
     if (this.acknowledgeWhen() === "durable") this.sendAfterAppend(this.acknowledgeTo, reply, false);
     else this.send(this.acknowledgeTo, reply, false);
-    this.dropAcknowledgement();
+    this.acknowledgedIndex = Math.max(this.acknowledgedIndex, this.acknowledgeIndex);
+    this.acknowledgeTo = 0;
   }
 
   protected followHeartbeatCommit(heartbeat: Heartbeat): void {

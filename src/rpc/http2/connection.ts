@@ -283,7 +283,7 @@ export abstract class Http2Connection extends Link implements FrameSink {
     switch (id) {
       case Setting.HEADER_TABLE_SIZE:
         this.encoder.setPeerMaxTableBytes(value);
-        this.tableUpdateDue = true;
+        this.headerTableChanged();
         break;
       case Setting.ENABLE_PUSH:
         if (value > 1) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1");

@@ -20,6 +20,7 @@ import {
   writeFrameHeader,
   writeUint32,
 } from "./frames.js";
+import { changesTable } from "./header-blocks.js";
 import { type ChunkPool, Output } from "./output.js";
 import { SendScheduler } from "./send-scheduler.js";
 import type { Http2Stream } from "./stream.js";
@@ -59,8 +60,6 @@ export abstract class Link implements Flushable {
   protected readonly scheduler: SendScheduler;
   /** Streams we reset lately: frames the peer sent before it knew are no fault. */
   protected readonly resetStreams = new Set<number>();
-  /** The peer changed the HPACK table; the next block must come from the encoder, which says so. */
-  protected tableUpdateDue = false;
   protected settingsReceived = false;
   private readonly openedAt: number;
   private consumed = 0;
@@ -207,24 +206,29 @@ export abstract class Link implements Flushable {
     output.at = at + 4;
   }
 
-  /** A header list as HEADERS and, beyond one frame, CONTINUATION. @throws TypeError for characters above U+00FF. */
-  sendFields(id: number, fields: readonly HeaderField[], ended: boolean): void {
+  /**
+   * A header list as HEADERS and, beyond one frame, CONTINUATION. Answers with the block when it would
+   * mean the same again, that is until headerTableChanged() is called.
+   * @throws TypeError for characters above U+00FF.
+   */
+  sendFields(id: number, fields: readonly HeaderField[], ended: boolean): Buffer | undefined {
     const bound = HpackEncoder.bound(fields);
     const flag = ended ? Flag.END_STREAM : 0;
     const output = this.output;
+    let block: Buffer;
     if (bound <= initialFrameBytes) {
       output.reserve(9 + bound);
       const start = output.at + 9;
       const end = this.encoder.encode(fields, output.buffer, start);
       writeFrameHeader(output.buffer, output.at, end - start, FrameType.HEADERS, flag | Flag.END_HEADERS, id);
+      block = output.buffer.subarray(start, end);
       output.at = end;
-      this.changed();
     } else {
-      const block = Buffer.allocUnsafe(bound);
-      const length = this.encoder.encode(fields, block, 0);
-      for (let at = 0; at === 0 || at < length; at += initialFrameBytes) {
-        const end = Math.min(length, at + initialFrameBytes);
-        const flags = (at === 0 ? flag : 0) | (end === length ? Flag.END_HEADERS : 0);
+      const room = Buffer.allocUnsafe(bound);
+      block = room.subarray(0, this.encoder.encode(fields, room, 0));
+      for (let at = 0; at === 0 || at < block.length; at += initialFrameBytes) {
+        const end = Math.min(block.length, at + initialFrameBytes);
+        const flags = (at === 0 ? flag : 0) | (end === block.length ? Flag.END_HEADERS : 0);
         this.sendFrame(
           at === 0 ? FrameType.HEADERS : FrameType.CONTINUATION,
           flags,
@@ -233,8 +237,14 @@ export abstract class Link implements Flushable {
         );
       }
     }
-    this.tableUpdateDue = false;
+    const repeatable = changesTable(block, 0, block.length) ? undefined : Buffer.from(block);
+    if (repeatable === undefined) this.headerTableChanged();
+    this.changed();
+    return repeatable;
   }
+
+  /** What the encoder's table holds has moved, or must be announced: blocks kept from before are void. */
+  protected headerTableChanged(): void {}
 
   protected sendReset(id: number, code: number): void {
     const output = this.output;

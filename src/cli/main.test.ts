@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { freePorts } from "./testing/cluster-command.js";
+
+const program = fileURLToPath(new URL("main.js", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "quorate-cli-"));
+after(() => rmSync(folder, { recursive: true }));
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command as a user would, in an empty folder. */
+async function quorate(...args: string[]): Promise<Outcome> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    stdout += chunk;
+  });
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    stderr += chunk;
+  });
+  const [status] = (await once(child, "close")) as [number | null];
+  return { status, stdout, stderr };
+}
+
+describe("the quorate command", () => {
+  it("prints the version of package.json", async () => {
+    const { version } = JSON.parse(
+      readFileSync(new URL("../../../package.json", import.meta.url), "utf8"),
+    ) as { version: string };
+    for (const args of [["version"], ["server", "--version"]])
+      assert.deepEqual(await quorate(...args), { status: 0, stdout: `quorate ${version}\n`, stderr: "" });
+  });
+
+  it("lists its commands, and every option of the server", async () => {
+    const help = await quorate("--help");
+    assert.equal(help.status, 0);
+    assert.match(help.stdout, /cluster .*\n.*simulate/s);
+    assert.ok(!/^ {2}node /m.test(help.stdout), "the internal command is hidden");
+    const options = await quorate("server", "--help");
+    assert.equal(options.status, 0);
+    assert.match(options.stdout, /--initial-cluster-token <text>/);
+  });
+
+  const mistakes: readonly (readonly [args: readonly string[], stderr: string])[] = [
+    [["clster"], "quorate: unknown command 'clster'; did you mean cluster?\n"],
+    [["version", "--loud"], "quorate: unknown option '--loud'\n"],
+    [["cluster", "--node", "3"], "quorate: unknown option '--node'; did you mean --nodes?\n"],
+    [
+      ["cluster", "--nodes", "0"],
+      "quorate: option '--nodes <number>' argument '0' is invalid. At least 1 is needed.\n",
+    ],
+    [["cluster", "--consensus", "zab"], "quorate: --consensus: zab is not available in this version\n"],
+    [["server", "--dta-dir", "x"], "quorate: unknown flag --dta-dir; did you mean --data-dir?\n"],
+    [["server", "extra"], 'quorate: unexpected argument "extra"\n'],
+    [
+      ["server", "--heartbeat-interval=900"],
+      "quorate: --election-timeout (1000 ms) must be at least 5 times --heartbeat-interval (900 ms)\n",
+    ],
+    [
+      ["server", "--config-file=none.yaml"],
+      "quorate: cannot read --config-file none.yaml: ENOENT: no such file or directory, open 'none.yaml'\n",
+    ],
+  ];
+  for (const [args, stderr] of mistakes)
+    it(`answers "${args.join(" ")}" with one line and status 2`, async () => {
+      assert.deepEqual(await quorate(...args), { status: 2, stdout: "", stderr });
+    });
+
+  it("shows where an error came from with --debug", async () => {
+    const { status, stderr } = await quorate("--debug", "server", "--nam=x");
+    assert.equal(status, 2);
+    assert.match(stderr, /did you mean --name\?\n +at /);
+  });
+
+  it("refuses to start a cluster on a port that is taken, before it leaves anything behind", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const outcome = await quorate("cluster", `--client-ports=${port}`, "--peer-ports=1", "--data-dir=taken");
+    server.close();
+    assert.equal(outcome.status, 2);
+    assert.equal(
+      outcome.stderr,
+      `quorate: port ${port} is taken by another program (n1); is a cluster running already?\n`,
+    );
+    assert.throws(() => readFileSync(join(folder, "taken", "cluster.json")), /ENOENT/);
+  });
+
+  it("says so when it cannot write where the data should go", async () => {
+    writeFileSync(join(folder, "a-file"), "");
+    const [one, two] = await freePorts(2);
+    const outcome = await quorate(
+      "cluster",
+      `--client-ports=${one}`,
+      `--peer-ports=${two}`,
+      "--data-dir=a-file/data",
+    );
+    assert.equal(outcome.status, 2);
+    assert.match(outcome.stderr, /^quorate: cannot write to a-file\/data: ENOTDIR[^\n]*\n$/);
+  });
+});
