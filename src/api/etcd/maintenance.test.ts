@@ -14,7 +14,7 @@ import { Status } from "../../rpc/call.js";
 import { type ApiError, errors } from "../errors.js";
 import { type Answer, FakeCaller, FakeContext, leaderStatus, member } from "../testing/fakes.js";
 import { maintenanceMethods } from "./maintenance.js";
-import { etcdVersion, storageVersion } from "./version.js";
+import { apiVersion, storageVersion } from "./version.js";
 
 class Harness {
   readonly context = new FakeContext();
@@ -39,7 +39,7 @@ function assertError(answer: Answer, error: ApiError): void {
 test("status tells the versions, sizes and the group's state", async () => {
   const { response } = await new Harness().call("Status");
   const status = fromBinary(StatusResponseSchema, response!);
-  assert.deepEqual([status.version, status.storageVersion], [etcdVersion, storageVersion]);
+  assert.deepEqual([status.version, status.storageVersion], [apiVersion, storageVersion]);
   assert.deepEqual([status.dbSize, status.dbSizeInUse, status.dbSizeQuota], [4096n, 1024n, 2_147_483_648n]);
   assert.deepEqual([status.leader, status.raftTerm], [101n, 7n]);
   assert.deepEqual([status.raftIndex, status.raftAppliedIndex], [1000n, 999n]);

@@ -17,7 +17,7 @@ import type { ApiContext } from "../context.js";
 import { errorOfFailure, errors, rpcError } from "../errors.js";
 import { fullHeader } from "./header.js";
 import { typedMethod } from "./typed-method.js";
-import { etcdVersion, storageVersion } from "./version.js";
+import { apiVersion, storageVersion } from "./version.js";
 
 export function maintenanceMethods(context: ApiContext): readonly RawMethod[] {
   return [
@@ -31,7 +31,7 @@ export function maintenanceMethods(context: ApiContext): readonly RawMethod[] {
         const sizes = context.storageSizes();
         return {
           header: fullHeader(context),
-          version: etcdVersion,
+          version: apiVersion,
           dbSize: BigInt(sizes.sizeBytes),
           leader: BigInt(status.leader),
           raftIndex: BigInt(status.commit),

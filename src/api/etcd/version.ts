@@ -2,7 +2,7 @@
 // which features they may use.
 
 /** Version of the API served. */
-export const etcdVersion = "3.6.0";
+export const apiVersion = "3.6.0";
 /** Version of etcd's storage schema whose features the store has. */
 export const storageVersion = "3.6.0";
 /** Version the members agree on, major and minor only differ by it. */
