@@ -19,6 +19,8 @@ import {
   MemberRemoveRequestSchema,
   MemberRemoveResponseSchema,
   MemberSchema,
+  MemberUpdateRequestSchema,
+  MemberUpdateResponseSchema,
 } from "../../gen/etcdserverpb/rpc_pb.js";
 import type { GroupFailure } from "../../replication/proposer.js";
 import { Status } from "../../rpc/call.js";
@@ -30,6 +32,7 @@ const methods = {
   MemberAdd: [MemberAddRequestSchema, MemberAddResponseSchema],
   MemberRemove: [MemberRemoveRequestSchema, MemberRemoveResponseSchema],
   MemberPromote: [MemberPromoteRequestSchema, MemberPromoteResponseSchema],
+  MemberUpdate: [MemberUpdateRequestSchema, MemberUpdateResponseSchema],
   MemberList: [MemberListRequestSchema, MemberListResponseSchema],
 } as const;
 type Name = keyof typeof methods;
@@ -199,6 +202,23 @@ test("a member that removes itself hears that it was done, though no barrier is 
   proposer.onBarrier = () =>
     proposer.changes.length === 0 ? undefined : { kind: "failed", reason: "stopped", outcome: "refused" };
   okay(await harness.call("MemberRemove", { ID: 101n }), MemberRemoveResponseSchema);
+});
+
+test("new peer URLs replace the old ones, and neither name nor vote changes", async () => {
+  const harness = new Harness();
+  harness.context.list = [member(101), member(102), member(104, { isLearner: true })];
+  const update = (ID: bigint, ...peerURLs: string[]) => harness.call("MemberUpdate", { ID, peerURLs });
+  const changed = okay(await update(104n, "http://10.0.0.9:2380"), MemberUpdateResponseSchema).members[2];
+  assert.deepEqual([changed?.name, changed?.isLearner], ["node-104", true]);
+  assert.deepEqual(changed?.peerURLs, ["http://10.0.0.9:2380"]);
+  okay(await update(102n, "http://10.0.0.2:2380", "http://10.0.0.8:2380"), MemberUpdateResponseSchema);
+  assert.deepEqual(
+    harness.context.proposer.changes.map(({ steps }) => steps),
+    [[{ op: "addLearner", node: 104 }], [{ op: "addVoter", node: 102 }]],
+  );
+  assertError(await update(102n), errors.memberBadUrls);
+  assertError(await update(102n, "http://10.0.0.1:2380"), errors.peerUrlExists);
+  assertError(await update(999n, fourth), errors.memberNotFound);
 });
 
 test("only a learner with nine tenths of the leader's log is promoted", async () => {

@@ -13,6 +13,8 @@ import {
   MemberRemoveRequestSchema,
   MemberRemoveResponseSchema,
   MemberSchema,
+  MemberUpdateRequestSchema,
+  MemberUpdateResponseSchema,
 } from "../../gen/etcdserverpb/rpc_pb.js";
 import type { RawMethod } from "../../rpc/call.js";
 import type { ApiContext, ClusterMember } from "../context.js";
@@ -45,6 +47,15 @@ export function clusterMethods(context: ApiContext): readonly RawMethod[] {
       response: MemberRemoveResponseSchema,
       handle: async ({ ID }) => {
         await service.remove(ID);
+        return { header: header(), members: service.list() };
+      },
+    }),
+    typedMethod(context, {
+      path: "/etcdserverpb.Cluster/MemberUpdate",
+      request: MemberUpdateRequestSchema,
+      response: MemberUpdateResponseSchema,
+      handle: async ({ ID, peerURLs }) => {
+        await service.update(ID, peerURLs);
         return { header: header(), members: service.list() };
       },
     }),
@@ -94,6 +105,11 @@ function requireStartedMajority(voters: number, started: number): void {
   if (started < Math.floor(voters / 2) + 1) throw rpcError(errors.memberNotEnoughStarted);
 }
 
+function requireUnused(peerUrls: readonly string[], members: readonly ClusterMember[]): void {
+  const taken = new Set(members.flatMap((other) => other.peerUrls));
+  if (peerUrls.some((url) => taken.has(url))) throw rpcError(errors.peerUrlExists);
+}
+
 class ClusterService {
   /** Changes asked of this node take turns, so that each is checked against the one before. */
   private lastChange: Promise<void> = Promise.resolve();
@@ -114,8 +130,7 @@ class ClusterService {
       const voters = members.filter((other) => !other.isLearner);
       if (!isLearner) this.requireReadyToAdd(voters);
       if (members.some((other) => other.id === id)) throw rpcError(errors.memberExists);
-      const taken = new Set(members.flatMap((other) => other.peerUrls));
-      if (peerUrls.some((url) => taken.has(url))) throw rpcError(errors.peerUrlExists);
+      requireUnused(peerUrls, members);
       const learners = members.length - voters.length;
       if (isLearner && learners >= this.context.limits.maxLearners) throw rpcError(errors.tooManyLearners);
       return { step: { op: isLearner ? "addLearner" : "addVoter", node: id }, member };
@@ -131,6 +146,21 @@ class ClusterService {
         requireStartedMajority(rest.length, rest.filter(isStarted).length);
       }
       return { step: { op: "remove", node: member.id }, member };
+    });
+  }
+
+  /** Asks for the role the member has already, so that only its URLs change. */
+  async update(wireId: bigint, urls: readonly string[]): Promise<void> {
+    const peerUrls = parsePeerUrls(urls);
+    if (peerUrls === undefined) throw rpcError(errors.memberBadUrls);
+    await this.change(() => {
+      const member = this.find(wireId);
+      requireUnused(
+        peerUrls,
+        this.context.members().filter((other) => other.id !== member.id),
+      );
+      const op = member.isLearner ? "addLearner" : "addVoter";
+      return { step: { op, node: member.id }, member: { ...member, peerUrls } };
     });
   }
 

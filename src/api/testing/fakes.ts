@@ -108,6 +108,13 @@ export class FakeProposer implements Proposer {
     this.status = status;
   }
 
+  get epoch(): number {
+    return this.status.epoch;
+  }
+  get leader(): NodeId {
+    return this.status.leader;
+  }
+
   propose(command: Uint8Array, request: unknown, done: (result: unknown) => void): void {
     this.proposals.push({ command, request, done });
     if (this.onPropose !== undefined) done(this.onPropose(command, request));
