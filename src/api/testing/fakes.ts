@@ -90,8 +90,6 @@ export class FakeCall implements UnaryCall {
 
 /** Keeps proposals and barriers until the test settles them, unless told what to answer at once. */
 export class FakeProposer implements Proposer {
-  epoch = 2;
-  leader = 1;
   status: GroupStatus;
   readonly proposals: { command: Uint8Array; request: unknown; done: (result: unknown) => void }[] = [];
   readonly changes: MembershipChange[] = [];
