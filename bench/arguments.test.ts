@@ -113,5 +113,6 @@ test("what is out of bounds or unknown is refused with a reason", () => {
   assert.match(refusal("--scenario put-2"), /Known scenarios: put-1/);
   assert.match(refusal("--inflight 3"), /--in-flight/);
   assert.match(refusal("--keys 1000000 --key-size 6"), /--key-size 7 or more/);
+  assert.match(refusal("--endpoints 127.0.0.1:9 fill"), /write --endpoints after "fill"/);
   assert.match(refusal("fill --rate 5"), /unknown option/);
 });

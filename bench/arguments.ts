@@ -168,6 +168,10 @@ export function parseArguments(args: readonly string[], write?: (text: string) =
     .option("--connections <number>", "connections", whole(1, 1000), 3)
     .option("--in-flight <number>", "transactions in flight", whole(1, 10_000), 24)
     .action((options: FillOptions) => {
+      const misplaced = program.options.find(
+        (option) => program.getOptionValueSource(option.attributeName()) === "cli",
+      );
+      if (misplaced !== undefined) program.error(`error: write ${misplaced.long} after "fill"`);
       invocation = fillOf(options);
     });
 

@@ -90,7 +90,7 @@ export class LocalCluster {
     private readonly running: readonly Node[],
   ) {
     // The last resort when this process ends without having stopped them.
-    process.once("exit", this.killAll);
+    process.prependOnceListener("exit", this.killAll);
   }
 
   /** Starts the nodes and resolves when one of them leads. Nothing is left running when it rejects. */

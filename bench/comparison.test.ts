@@ -15,13 +15,14 @@ function measurement(
     system,
     round,
     scenario: "put-64",
+    completed: 1000,
     perSecond,
     latency,
     failures: [{ status: "UNAVAILABLE", message: "no leader", count: round }],
     failed: round,
     unanswered: 0,
     clientMicrosPerRequest: 5,
-    cpuSeconds: [1, 2, 3],
+    cpuSeconds: [1, 2, system === "etcd" ? 3 : 0],
     residentBytes: [1 << 20, 3 << 20, 2 << 20],
   };
 }
@@ -41,10 +42,11 @@ test("ratios are Quorate's median by etcd's", () => {
     measurement("etcd", 3, 200, 8),
     measurement("quorate", 3, 400, 3),
   ]);
-  assert.deepEqual(comparison?.ratios, { perSecond: 2, p50: 3 / 8, p99: 3 / 8 });
+  assert.deepEqual(comparison?.ratios, { perSecond: 2, p50: 3 / 8, p99: 3 / 8, serverMicros: 0.5 });
   const [etcd] = comparison.sides;
-  assert.equal(etcd?.figures.cpuSeconds.median, 6);
-  assert.equal(etcd.figures.residentBytes.median, 3 << 20);
+  assert.deepEqual(etcd?.figures.cpuSeconds, [3, 2, 1]);
+  assert.equal(etcd.figures.serverMicros.median, 6000);
+  assert.deepEqual(etcd.figures.residentBytes, [3 << 20, 2 << 20, 1 << 20]);
   assert.equal(etcd.figures.failed, 6);
   const report = comparisonReport([comparison]);
   assert.match(report, /quorate\/etcd +2\.00× +0\.375× +0\.375×/);

@@ -13,10 +13,12 @@ export interface SideFigures {
   readonly perSecond: Spread;
   readonly p50Ms: Spread;
   readonly p99Ms: Spread;
-  /** CPU seconds of all nodes during the scenario. */
-  readonly cpuSeconds: Spread;
-  /** Of the node that holds most. */
-  readonly residentBytes: Spread;
+  /** Server CPU time by completed request, all nodes together. */
+  readonly serverMicros: Spread;
+  /** CPU seconds by node, the busiest first: the median of each rank. */
+  readonly cpuSeconds: readonly number[];
+  /** Memory by node, the largest first: the median of each rank. */
+  readonly residentBytes: readonly number[];
   readonly clientMicros: Spread;
   readonly failed: number;
   readonly failures: readonly FailureCount[];
@@ -27,7 +29,12 @@ export interface Comparison {
   readonly scenario: string;
   readonly sides: readonly { readonly system: string; readonly figures: SideFigures }[];
   /** Quorate by etcd, of the medians; absent when one side did not run. */
-  readonly ratios?: { readonly perSecond: number; readonly p50: number; readonly p99: number };
+  readonly ratios?: {
+    readonly perSecond: number;
+    readonly p50: number;
+    readonly p99: number;
+    readonly serverMicros: number;
+  };
 }
 
 export function spread(values: readonly number[]): Spread {
@@ -40,6 +47,12 @@ export function spread(values: readonly number[]): Spread {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
+/** Which node leads differs from round to round, so nodes are compared by rank, not by name. */
+function medianByRank(rounds: readonly (readonly number[])[]): number[] {
+  const ranked = rounds.map((nodes) => nodes.toSorted((a, b) => b - a));
+  return ranked[0]!.map((_, rank) => spread(ranked.map((nodes) => nodes[rank]!)).median);
+}
+
 function figuresOf(all: readonly Measurement[]): SideFigures {
   const tally = new FailureTally();
   for (const { failures } of all) tally.addAll(failures);
@@ -47,8 +60,11 @@ function figuresOf(all: readonly Measurement[]): SideFigures {
     perSecond: spread(all.map(({ perSecond }) => perSecond)),
     p50Ms: spread(all.map(({ latency }) => latency.p50Ms)),
     p99Ms: spread(all.map(({ latency }) => latency.p99Ms)),
-    cpuSeconds: spread(all.map(({ cpuSeconds }) => sum(cpuSeconds))),
-    residentBytes: spread(all.map(({ residentBytes }) => Math.max(...residentBytes))),
+    serverMicros: spread(
+      all.map(({ cpuSeconds, completed }) => (sum(cpuSeconds) * 1e6) / Math.max(1, completed)),
+    ),
+    cpuSeconds: medianByRank(all.map(({ cpuSeconds }) => cpuSeconds)),
+    residentBytes: medianByRank(all.map(({ residentBytes }) => residentBytes)),
     clientMicros: spread(all.map(({ clientMicrosPerRequest }) => clientMicrosPerRequest)),
     failed: tally.total,
     failures: tally.list(),
@@ -72,6 +88,7 @@ export function compare(measurements: readonly Measurement[]): Comparison[] {
       perSecond: ratio((figures) => figures.perSecond),
       p50: ratio((figures) => figures.p50Ms),
       p99: ratio((figures) => figures.p99Ms),
+      serverMicros: ratio((figures) => figures.serverMicros),
     };
     return { scenario, sides, ratios };
   });

@@ -62,14 +62,6 @@ export class LatencyHistogram {
     return 0;
   }
 
-  /** Adds all that another histogram holds. */
-  merge(other: LatencyHistogram): void {
-    for (let bucket = 0; bucket < buckets; bucket++) this.counts[bucket]! += other.counts[bucket]!;
-    this.total += other.total;
-    this.sumMicros += other.sumMicros;
-    this.largestMicros = Math.max(this.largestMicros, other.largestMicros);
-  }
-
   summary(): LatencySummary {
     return {
       count: this.total,

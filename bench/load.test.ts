@@ -103,3 +103,12 @@ test("an aborted run ends at once and reports what it has", async () => {
   assert.equal(result.completed, 31);
   assert.equal(result.elapsedMs, 310);
 });
+
+test("the client's own cost and the window are those of the measurement, without warm-up and drain", async () => {
+  const events: string[] = [];
+  const window = { begin: () => void events.push("begin"), end: () => void events.push("end") };
+  const { result } = await run({ warmUpMs: 100, window }, () => 10);
+  assert.deepEqual(events, ["begin", "begin", "end"]);
+  // The meter of the test adds a millisecond at each look.
+  assert.equal(result.clientMicrosPerRequest, 1000 / result.completed);
+});

@@ -28,6 +28,8 @@ export interface LoadPlan {
   /** How long to wait for answers after the last request. */
   readonly drainMs: number;
   readonly signal?: AbortSignal;
+  /** Called when the measurement begins and ends, for what else is to be measured in the meantime. */
+  readonly window?: { begin(): void; end(): void };
 }
 
 export interface LoadResult {
@@ -79,7 +81,7 @@ class Load {
   private completed = 0;
   private lastAnswerMs: number;
   private cpuAtStart = 0;
-  private cpuAtEnd: number | undefined;
+  private cpuSpent: number | undefined;
   private sending = true;
   private finished = false;
   private pumpAtMs = Number.POSITIVE_INFINITY;
@@ -107,16 +109,26 @@ class Load {
       this.idle.push(this.slot(channels[at % channels.length]!, requests.allocate()));
     // The first slots taken should be on different channels.
     this.idle.reverse();
-    this.cpuAtStart = this.cpuMicros();
+    this.beginWindow();
     this.cancels.push(
-      this.clock.wake(this.measureFromMs, () => {
-        this.cpuAtStart = this.cpuMicros();
-      }),
+      this.clock.wake(this.measureFromMs, () => this.beginWindow()),
       this.clock.wake(this.measureUntilMs, () => this.stopSending()),
     );
     this.plan.signal?.addEventListener("abort", () => this.stopSending(), { once: true });
     if (this.plan.signal?.aborted === true) this.stopSending();
     this.pump();
+  }
+
+  /** At the start, in case the run is aborted during warm-up, and again when that is over. */
+  private beginWindow(): void {
+    this.cpuAtStart = this.cpuMicros();
+    this.plan.window?.begin();
+  }
+
+  private endWindow(): void {
+    if (this.cpuSpent !== undefined) return;
+    this.cpuSpent = this.cpuMicros() - this.cpuAtStart;
+    this.plan.window?.end();
   }
 
   private slot(channel: Channel, request: Buffer): Slot {
@@ -199,7 +211,7 @@ class Load {
     if (!this.sending) return;
     this.sending = false;
     this.cancelPump();
-    if (this.plan.count === undefined) this.cpuAtEnd = this.cpuMicros();
+    if (this.plan.count === undefined) this.endWindow();
     this.cancels.push(this.clock.wake(this.clock.now() + this.plan.drainMs, () => this.finish()));
     if (this.outstanding === 0) this.finish();
   }
@@ -210,7 +222,7 @@ class Load {
     for (const cancel of this.cancels) cancel();
     const whole = this.plan.count === undefined && this.clock.now() >= this.measureUntilMs;
     const elapsedMs = whole ? this.plan.durationMs : this.lastAnswerMs - this.measureFromMs;
-    const cpu = (this.cpuAtEnd ?? this.cpuMicros()) - this.cpuAtStart;
+    this.endWindow();
     this.resolve({
       elapsedMs,
       completed: this.completed,
@@ -220,7 +232,7 @@ class Load {
       failed: this.failures.total,
       unanswered: this.outstanding,
       sendLag: this.schedule === undefined ? undefined : this.sendLag,
-      clientMicrosPerRequest: this.completed === 0 ? 0 : cpu / this.completed,
+      clientMicrosPerRequest: this.completed === 0 ? 0 : this.cpuSpent! / this.completed,
     });
   }
 }

@@ -14,6 +14,7 @@ import { compare } from "./comparison.js";
 import { ConnectionSet, chooseEndpoints } from "./connections.js";
 import { fillKeys } from "./fill.js";
 import { runLoad } from "./load.js";
+import { busyWarning, describeMachine, thisMachine } from "./machine.js";
 import { comparisonReport, loadDocument, loadReport } from "./report.js";
 import { RequestMaker } from "./requests.js";
 import { runVersus } from "./versus.js";
@@ -92,9 +93,16 @@ async function versus(invocation: VersusInvocation, signal: AbortSignal): Promis
   ].filter(({ name }) => invocation.only === undefined || invocation.only === name);
   const folder = invocation.folder ?? `${project}.bench`;
   const context = { open: openChannel, signal, progress: note };
+  const machine = thisMachine();
+  const warning = busyWarning(machine);
+  if (warning !== undefined) note(warning);
   const measurements = await runVersus(invocation, programs, folder, context);
   const comparisons = compare(measurements);
-  print(invocation.json ? json({ comparisons, measurements }) : comparisonReport(comparisons));
+  print(
+    invocation.json
+      ? json({ machine, comparisons, measurements })
+      : `${describeMachine(machine)}\n${comparisonReport(comparisons)}`,
+  );
 }
 
 async function main(): Promise<void> {

@@ -65,6 +65,10 @@ function spreadText({ median, least, most }: Spread, unit = 1): string {
   return `${figure(median / unit)} (${figure(least / unit)}–${figure(most / unit)})`;
 }
 
+function byNode(values: readonly number[], unit = 1): string {
+  return values.map((value) => figure(value / unit)).join(" ");
+}
+
 const comparisonHead = [
   "",
   "per second",
@@ -94,15 +98,16 @@ function comparisonRows({ scenario, sides, ratios }: Comparison): string[][] {
       spreadText(figures.perSecond),
       spreadText(figures.p50Ms),
       spreadText(figures.p99Ms),
-      spreadText(figures.cpuSeconds),
-      spreadText(figures.residentBytes, 1 << 20),
+      spreadText(figures.serverMicros),
+      byNode(figures.cpuSeconds),
+      byNode(figures.residentBytes, 1 << 20),
       figure(figures.clientMicros.median),
       String(figures.failed + figures.unanswered),
     ]);
   }
   if (ratios !== undefined) {
-    const { perSecond, p50, p99 } = ratios;
-    rows.push(["  quorate/etcd", `${figure(perSecond)}×`, `${figure(p50)}×`, `${figure(p99)}×`]);
+    const { perSecond, p50, p99, serverMicros } = ratios;
+    rows.push(["  quorate/etcd", ...[perSecond, p50, p99, serverMicros].map((ratio) => `${figure(ratio)}×`)]);
   }
   return rows;
 }

@@ -23,7 +23,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   consensus: [],
   wal: ["checksum"],
   storage: ["checksum"],
-  rpc: ["checksum", "logging", "metrics"],
+  rpc: ["checksum", "gen", "logging", "metrics", "protobuf"],
   replication: ["consensus", "wal", "rpc", ...leaves],
   mvcc: ["storage", ...leaves],
   lease: ["mvcc", "storage", ...leaves],

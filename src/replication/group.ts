@@ -5,7 +5,6 @@
 import type { DurableBatch, Engine, Failure, Ready } from "../consensus/engine.js";
 import { decodeMembership } from "../consensus/membership/codec.js";
 import {
-  type Entry,
   EntryKind,
   type Index,
   type LogMark,
@@ -15,47 +14,17 @@ import {
   type SnapshotMeta,
   type Term,
 } from "../consensus/types.js";
-import type { Wal } from "../wal/types.js";
 import { Applier } from "./applier.js";
+import type { GroupOptions } from "./group-options.js";
 import { LogTrimmer } from "./log-trimmer.js";
 import { LogWriter } from "./log-writer.js";
 import { MembershipDesk } from "./membership-desk.js";
-import type { GroupObserver, Scheduler, Transport } from "./ports.js";
 import { type Batch, type Done, ProposalQueue } from "./proposal-queue.js";
-import type { GroupFailure, GroupStatus, Proposer } from "./proposer.js";
+import { failure, type GroupFailure, type GroupStatus, type Proposer } from "./proposer.js";
 import { ReadBarriers } from "./read-barriers.js";
-import type { SnapshotSink, StateMachine } from "./state-machine.js";
-
-export interface GroupOptions<M> {
-  /** Group number; 0 for the first. */
-  readonly group: number;
-  readonly node: NodeId;
-  /** Drawn at every start of the process. */
-  readonly incarnation: number;
-  readonly engine: Engine<M>;
-  readonly wal: Wal;
-  readonly stateMachine: StateMachine;
-  readonly transport: Transport<M>;
-  readonly scheduler: Scheduler;
-  readonly observer?: GroupObserver;
-  /** Milliseconds after which a request that found no answer fails. etcd: 5 s + 2 election timeouts. */
-  readonly requestTimeoutMs: number;
-  readonly electionTimeoutMs: number;
-  /** Payload bytes of the log kept in memory and on disk for followers that lag. */
-  readonly retainedLogBytes: number;
-  /** Entries found in the log at start. */
-  readonly restoredEntries: readonly Entry[];
-  /** Members removed or demoted only while enough others are connected (etcd's strict-reconfig-check). */
-  readonly strictReconfiguration: boolean;
-  /** A bug of our own or a broken state machine: the process must end. */
-  readonly fatal: (error: Error) => void;
-}
-
-interface StagedSnapshot {
-  readonly meta: SnapshotMeta;
-  readonly sink: SnapshotSink;
-  readonly done: (installed: boolean) => void;
-}
+import { RemoteRequests } from "./remote-requests.js";
+import { SnapshotDesk } from "./snapshot-desk.js";
+import type { SnapshotSink } from "./state-machine.js";
 
 /** Bounds of what waits for the log on one node. */
 const queueLimits = { maxBatchBytes: 1 << 20, maxCommands: 200_000, maxBytes: 256 << 20 };
@@ -75,8 +44,8 @@ export class Group<M> implements Proposer {
   private holdReads = false;
   private installing = false;
   private stopped = false;
-  private staged: StagedSnapshot | undefined;
-  private readonly sendingSnapshotTo = new Set<NodeId>();
+  private readonly remote = new RemoteRequests();
+  private readonly snapshots: SnapshotDesk;
   /** Who leads, as far as this node knows; 0 when nobody. */
   leader: NodeId;
   /** Current epoch (Raft: term). */
@@ -105,6 +74,17 @@ export class Group<M> implements Proposer {
     this.trimmer = new LogTrimmer(options.retainedLogBytes);
     for (const entry of options.restoredEntries) this.trimmer.appended(entry);
     this.desk = new MembershipDesk<M>(this.engine, options, () => this.schedule());
+    this.snapshots = new SnapshotDesk({
+      stateMachine,
+      send: (to, epoch, state) => options.transport.sendSnapshot(to, epoch, state),
+      delivered: (to, ok, index) => {
+        if (this.stopped) return;
+        this.engine.step({ kind: "snapshotSent", to, ok, index });
+        this.schedule();
+      },
+      warn: (message, fields) => options.observer?.warn?.(message, fields),
+      fatal: options.fatal,
+    });
     this.schedule();
   }
 
@@ -174,17 +154,9 @@ export class Group<M> implements Proposer {
     if (!this.leads || epoch !== this.epoch)
       return this.options.transport.refuse(from, sequences, "notLeader");
     if (this.overloaded) return this.options.transport.refuse(from, sequences, "overloaded");
-    const proposals = batches.map((payload, at) => {
-      this.forwardedFrom.set(--this.lastForwardedId, { from, sequence: sequences[at]! });
-      return { id: this.lastForwardedId, payload };
-    });
-    this.engine.step({ kind: "propose", proposals });
+    this.engine.step({ kind: "propose", proposals: this.remote.propose(from, batches, sequences) });
     this.schedule();
   }
-
-  /** Forwarded batches of this turn by negative proposal id, so that a refusal finds its origin. */
-  private readonly forwardedFrom = new Map<ProposalId, { from: NodeId; sequence: number }>();
-  private lastForwardedId = 0;
 
   /** The node we forwarded to did not append these. */
   receiveRefusal(sequences: readonly number[]): void {
@@ -199,15 +171,9 @@ export class Group<M> implements Proposer {
   receiveReadBarrier(from: NodeId, id: number): void {
     if (this.stopped) return;
     if (!this.leads) return this.options.transport.answerReadIndex(from, id, undefined);
-    const local = ++this.lastRemoteRead;
-    this.remoteReads.set(-local, { from, id });
-    this.engine.step({ kind: "read", ids: [-local] });
+    this.engine.step({ kind: "read", ids: [this.remote.read(from, id)] });
     this.schedule();
   }
-
-  /** Barriers of other nodes by negative read id. */
-  private readonly remoteReads = new Map<number, { from: NodeId; id: number }>();
-  private lastRemoteRead = 0;
 
   /** The leader answered askReadIndex. */
   receiveReadIndex(id: number, index: Index | undefined): void {
@@ -225,18 +191,17 @@ export class Group<M> implements Proposer {
     if (this.stopped) return;
     this.engine.step({ kind: "unreachable", peer });
     if (peer === this.leader) this.barriers.askAgain();
-    for (const [id, read] of this.remoteReads) if (read.from === peer) this.remoteReads.delete(id);
+    this.remote.forgetReadsOf(peer);
     this.schedule();
   }
 
   /** A snapshot arrived complete and verified; resolves true when it was installed or is not needed. */
   receiveSnapshot(from: NodeId, epoch: Term, meta: SnapshotMeta, sink: SnapshotSink): Promise<boolean> {
-    if (this.stopped || this.staged !== undefined) return sink.abort().then(() => false);
-    return new Promise((done) => {
-      this.staged = { meta, sink, done };
-      this.engine.step({ kind: "snapshotReceived", from, epoch, snapshot: meta });
-      this.schedule();
-    });
+    if (this.stopped || this.snapshots.holds) return sink.abort().then(() => false);
+    const outcome = this.snapshots.hold(meta, sink);
+    this.engine.step({ kind: "snapshotReceived", from, epoch, snapshot: meta });
+    this.schedule();
+    return outcome;
   }
 
   /** A membership change that another node received. */
@@ -283,8 +248,11 @@ export class Group<M> implements Proposer {
     this.sendProposals();
     this.askReads();
     while (!this.installing && this.engine.hasReady()) this.handle(this.engine.ready());
+    // The log writes at the end of this turn, perhaps on this thread: messages must be gone by then.
+    this.options.transport.flush();
     this.applier.run();
-    if (this.staged !== undefined && !this.installing) this.dropStaged();
+    this.options.transport.flush();
+    if (!this.installing) this.snapshots.drop(this.applier.appliedIndex);
   }
 
   private onTick(): void {
@@ -357,7 +325,7 @@ export class Group<M> implements Proposer {
     }
     for (const { id, index } of ready.reads) this.onReadConfirmed(id, index);
     if (ready.reads.length > 0) this.barriers.release(this.applier.appliedIndex);
-    for (const { to } of ready.needSnapshot) this.sendSnapshot(to);
+    for (const { to } of ready.needSnapshot) this.snapshots.send(to, this.epoch);
   }
 
   private append(ready: Ready<M>, batch: DurableBatch): void {
@@ -383,7 +351,7 @@ export class Group<M> implements Proposer {
   }
 
   private onAppended(id: ProposalId, index: Index, epoch: Term): void {
-    if (id < 0) return void this.forwardedFrom.delete(id);
+    if (id < 0) return void this.remote.takeProposal(id);
     const batch = this.queue.get(id);
     if (batch !== undefined) this.appendedNow.push(batch);
     else this.desk.appended(id, index, epoch);
@@ -393,6 +361,7 @@ export class Group<M> implements Proposer {
     if (this.stopped) return;
     const now = this.options.scheduler.now();
     for (const batch of own) batch.times.durable = now;
+    this.options.transport.flush();
     this.engine.step({ kind: "persisted", mark });
     this.schedule();
   }
@@ -406,16 +375,15 @@ export class Group<M> implements Proposer {
     this.holdReads = false;
     this.barriers.askAgain();
     this.desk.leaderChanged(leader);
-    if (!this.leads) this.remoteReads.clear();
+    if (!this.leads) this.remote.forgetReads();
     this.schedule();
   }
 
   private onFailure(failed: Failure): void {
     switch (failed.of) {
       case "proposal": {
-        const forwarded = this.forwardedFrom.get(failed.id);
+        const forwarded = this.remote.takeProposal(failed.id);
         if (forwarded !== undefined) {
-          this.forwardedFrom.delete(failed.id);
           this.options.transport.refuse(forwarded.from, [forwarded.sequence], failed.reason);
           return;
         }
@@ -426,13 +394,12 @@ export class Group<M> implements Proposer {
         return;
       }
       case "read": {
-        const remote = this.remoteReads.get(failed.id);
+        const remote = this.remote.takeRead(failed.id);
         if (remote === undefined) {
           this.barriers.refused(failed.id);
           this.holdReads = true;
           return;
         }
-        this.remoteReads.delete(failed.id);
         this.options.transport.answerReadIndex(remote.from, remote.id, undefined);
         return;
       }
@@ -445,9 +412,8 @@ export class Group<M> implements Proposer {
   }
 
   private onReadConfirmed(id: number, index: Index): void {
-    const remote = this.remoteReads.get(id);
+    const remote = this.remote.takeRead(id);
     if (remote === undefined) return this.barriers.confirmed(id, index);
-    this.remoteReads.delete(id);
     this.options.transport.answerReadIndex(remote.from, remote.id, index);
   }
 
@@ -485,43 +451,16 @@ export class Group<M> implements Proposer {
 
   // ------------------------------------------------------------------ snapshots
 
-  private sendSnapshot(to: NodeId): void {
-    if (this.sendingSnapshotTo.has(to)) return;
-    this.sendingSnapshotTo.add(to);
-    const report = (ok: boolean, index: Index): void => {
-      this.sendingSnapshotTo.delete(to);
-      if (this.stopped) return;
-      this.engine.step({ kind: "snapshotSent", to, ok, index });
-      this.schedule();
-    };
-    this.options.transport.sendSnapshot(to, this.epoch, this.options.stateMachine).then(
-      (index) => report(true, index),
-      (error: unknown) => {
-        this.options.observer?.warn?.("snapshot not delivered", { to, error: String(error) });
-        report(false, 0);
-      },
-    );
-  }
-
-  /** Puts the staged snapshot in the place of the state, then lets the rest of the Ready happen. */
+  /** Puts the received snapshot in the place of the state, then lets the rest of the Ready happen. */
   private async install(ready: Ready<M>, meta: SnapshotMeta): Promise<void> {
-    const staged = this.staged;
-    if (
-      staged === undefined ||
-      staged.meta.id.index !== meta.id.index ||
-      staged.meta.id.epoch !== meta.id.epoch
-    ) {
-      throw new Error(`the engine wants snapshot ${meta.id.index} installed, which is not staged`);
-    }
     this.installing = true;
     try {
       await this.applierIdle();
-      await staged.sink.install();
+      await this.snapshots.install(meta);
       this.applier.restart(meta.id.index, meta.id.epoch);
       this.trimmer.restart();
-      this.staged = undefined;
       this.finish(ready);
-      staged.done(true);
+      this.snapshots.installed();
     } catch (error) {
       this.options.fatal(error instanceof Error ? error : new Error(String(error)));
       return;
@@ -541,22 +480,6 @@ export class Group<M> implements Proposer {
       look();
     });
   }
-
-  /** The engine did not want the staged snapshot: what it holds is newer. */
-  private dropStaged(): void {
-    const staged = this.staged!;
-    this.staged = undefined;
-    const useless = staged.meta.id.index <= this.applier.appliedIndex;
-    staged.sink.abort().then(
-      () => staged.done(useless),
-      (error: unknown) => this.options.fatal(error instanceof Error ? error : new Error(String(error))),
-    );
-  }
-}
-
-/** A failure without detail. */
-export function failure(reason: GroupFailure["reason"], outcome: GroupFailure["outcome"]): GroupFailure {
-  return { kind: "failed", reason, outcome };
 }
 
 /** A batch that is under way may still be applied. */

@@ -51,3 +51,8 @@ export interface Proposer {
   /** Resolves when `to` leads. Must be called on the leader. */
   transferLeadership(to: NodeId): Promise<GroupFailure | undefined>;
 }
+
+/** A failure without detail. */
+export function failure(reason: GroupFailure["reason"], outcome: GroupFailure["outcome"]): GroupFailure {
+  return { kind: "failed", reason, outcome };
+}

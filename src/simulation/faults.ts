@@ -44,6 +44,21 @@ export class Faults<M> {
     }
   }
 
+  /** A node was elected: the moments in which little of its term is anywhere else yet. */
+  elected(leader: SimulatedNode<M>): void {
+    const { newLeaderFails, newLeaderFailsUs } = this.options;
+    if (this.stopped || !this.random.chance(newLeaderFails)) return;
+    this.agenda.after(this.random.exponential(newLeaderFailsUs * this.random.pick([0.25, 1, 4])), () => {
+      if (this.stopped || !leader.running) return;
+      if (this.random.chance(0.5)) {
+        this.coverage.count("crashes");
+        this.takeDown(leader);
+      } else {
+        this.isolate(leader.id);
+      }
+    });
+  }
+
   private repeat(everyUs: number, strike: () => void): void {
     if (everyUs === Number.POSITIVE_INFINITY) return;
     this.agenda.after(this.random.exponential(everyUs), () => {
@@ -78,12 +93,14 @@ export class Faults<M> {
 
   private losePower(): void {
     this.coverage.count("powerLosses");
-    for (const node of this.running) this.takeDown(node);
+    // It comes back for all at once, or machine by machine.
+    const downUs = this.random.chance(0.5) ? this.random.exponential(this.options.downUs) : undefined;
+    for (const node of this.running) this.takeDown(node, downUs);
   }
 
-  private takeDown(node: SimulatedNode<M>): void {
+  private takeDown(node: SimulatedNode<M>, downUs = this.random.exponential(this.options.downUs)): void {
     node.crash();
-    this.agenda.after(this.random.exponential(this.options.downUs), () => {
+    this.agenda.after(downUs, () => {
       if (!this.stopped && !node.running) node.start();
     });
   }
@@ -114,12 +131,9 @@ export class Faults<M> {
     const ids = [...this.nodes.keys()];
     const side = new Set(ids.filter(() => this.random.chance(0.5)));
     switch (this.random.below(4)) {
-      case 0: {
-        this.coverage.count("isolations");
-        const alone = this.victim()?.id ?? this.random.pick(ids);
-        this.cut(ids, (from, to) => (from === alone) !== (to === alone));
-        break;
-      }
+      case 0:
+        this.isolate(this.victim()?.id ?? this.random.pick(ids));
+        return;
       case 1:
         this.coverage.count("partitions");
         this.cut(ids, (from, to) => side.has(from) !== side.has(to));
@@ -136,6 +150,16 @@ export class Faults<M> {
         this.coverage.count("partitions");
         this.cut(ids, () => this.random.chance(0.3));
     }
+    this.healLater();
+  }
+
+  private isolate(alone: NodeId): void {
+    this.coverage.count("isolations");
+    this.cut([...this.nodes.keys()], (from, to) => (from === alone) !== (to === alone));
+    this.healLater();
+  }
+
+  private healLater(): void {
     this.agenda.after(this.random.exponential(this.options.partitionUs), () => this.network.heal());
   }
 

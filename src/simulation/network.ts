@@ -1,6 +1,6 @@
 // The network between the nodes: every message may be lost, doubled, overtaken, or turn up long after
-// what it said stopped being true. Links are cut one direction at a time; what is already under way when
-// a link is cut still arrives.
+// what it said stopped being true. Links are cut one direction at a time; whether what is under way when
+// a link is cut, or its sender dies, still arrives differs from run to run.
 
 import type { NodeId } from "../consensus/types.js";
 import type { Agenda } from "./agenda.js";
@@ -10,6 +10,8 @@ import type { NetworkOptions } from "./swarm.js";
 
 export class SimulatedNetwork {
   private readonly cut = new Set<number>();
+  /** Raised when what a node has under way is lost. */
+  private readonly losses = new Map<NodeId, number>();
   /** When the last message of an ordered link arrives. */
   private readonly arrivals = new Map<number, number>();
 
@@ -28,10 +30,10 @@ export class SimulatedNetwork {
       this.coverage.count("messagesLost");
       return false;
     }
-    this.carry(link(from, to), deliver);
+    this.carry(from, to, deliver);
     if (duplicateProbability > 0 && this.random.chance(duplicateProbability)) {
       this.coverage.count("messagesDuplicated");
-      this.carry(link(from, to), deliver);
+      this.carry(from, to, deliver);
     }
     return true;
   }
@@ -48,7 +50,19 @@ export class SimulatedNetwork {
     this.cut.clear();
   }
 
-  private carry(key: number, deliver: () => void): void {
+  /** The sender died: what was still in its own buffers went with it. */
+  senderDied(from: NodeId): void {
+    if (this.options.cutLosesUnderWay) this.losses.set(from, (this.losses.get(from) ?? 0) + 1);
+  }
+
+  private carry(from: NodeId, to: NodeId, arrive: () => void): void {
+    const key = link(from, to);
+    const losses = this.losses.get(from);
+    const deliver = () => {
+      const lost = this.losses.get(from) !== losses || (this.options.cutLosesUnderWay && this.cut.has(key));
+      if (lost) this.coverage.count("messagesLost");
+      else arrive();
+    };
     const { minUs, meanUs, longProbability, longUs, ordered } = this.options;
     const delay = minUs + this.random.exponential(meanUs);
     if (longProbability > 0 && this.random.chance(longProbability)) {

@@ -59,6 +59,7 @@ export interface Surroundings<M> {
   createEngine(config: EngineConfig): Engine<M>;
   /** An entry was committed anywhere for the first time. */
   committedFirst(entry: Entry): void;
+  elected(node: SimulatedNode<M>): void;
 }
 
 interface WriteUnderWay<M> {
@@ -167,6 +168,7 @@ export class SimulatedNode<M> implements NodeView {
     this.waitingReads = [];
     this.staged.clear();
     this.disk.crash();
+    this.world.network.senderDied(this.id);
     this.world.listener.crashed(this);
   }
 
@@ -313,7 +315,10 @@ export class SimulatedNode<M> implements NodeView {
   }
 
   private countRole(role: Role): void {
-    if (role === "leader" && this.lastRole !== "leader") this.world.coverage.count("elections");
+    if (role === "leader" && this.lastRole !== "leader") {
+      this.world.coverage.count("elections");
+      this.world.elected(this);
+    }
     if (role !== "leader" && this.lastRole === "leader") this.world.coverage.count("leadersDeposed");
     this.lastRole = role;
   }

@@ -14,6 +14,8 @@ export interface NetworkOptions {
   readonly duplicateProbability: number;
   /** Messages of one link arrive in the order sent (those long under way excepted). */
   readonly ordered: boolean;
+  /** A cut link, or a sender that dies, takes what is under way with it. */
+  readonly cutLosesUnderWay: boolean;
 }
 
 export interface DiskOptions {
@@ -28,6 +30,9 @@ export interface FaultOptions {
   /** Share of crashes that pick the leader rather than anybody. */
   readonly crashLeaderShare: number;
   readonly downUs: number;
+  /** Probability that a leader fails within moments of its election, and the mean of those moments. */
+  readonly newLeaderFails: number;
+  readonly newLeaderFailsUs: number;
   readonly powerLossEveryUs: number;
   readonly partitionEveryUs: number;
   readonly partitionUs: number;
@@ -46,6 +51,7 @@ export interface WorkloadOptions {
   readonly readShare: number;
   readonly maxPaddingBytes: number;
   readonly patienceUs: number;
+  readonly restUs: number;
 }
 
 export interface Swarm {
@@ -71,6 +77,51 @@ export interface Swarm {
 const ms = 1000;
 
 export function drawSwarm(random: Random): Swarm {
+  const swarm = drawMixed(random);
+  return random.chance(0.3) ? storm(random, swarm) : swarm;
+}
+
+/**
+ * Elections upon elections: leaders fail when they have barely begun, on slow links that carry one entry
+ * at a time, and come back soon. Most of what can go wrong between terms needs several of them in a row,
+ * each leaving a little behind.
+ */
+function storm(random: Random, swarm: Swarm): Swarm {
+  const electionTicks = random.pick([3, 4]);
+  const electionUs = electionTicks * swarm.tickUs;
+  const meanUs = random.pick([0.1, 0.2]) * electionUs;
+  return {
+    ...swarm,
+    voters: random.pick([3, 3, 5]),
+    electionTicks,
+    heartbeatTicks: 1,
+    clockDrift: random.pick([0, 0.2]),
+    maxAppendBytes: random.pick([1, 1, 64]),
+    network: {
+      ...swarm.network,
+      meanUs,
+      lossProbability: random.pick([0, 0.05]),
+      cutLosesUnderWay: random.chance(0.7),
+    },
+    disk: { ...swarm.disk, meanUs: random.pick([0.2 * ms, 2 * ms]) },
+    faults: {
+      ...swarm.faults,
+      crashEveryUs: 20 * electionUs,
+      crashLeaderShare: 0.5,
+      downUs: random.pick([1, 2, 4]) * electionUs,
+      newLeaderFails: 0.9,
+      newLeaderFailsUs: meanUs,
+      powerLossEveryUs: random.pick([15 * electionUs, Number.POSITIVE_INFINITY]),
+      partitionUs: random.pick([2, 4]) * electionUs,
+      partitionEveryUs: random.pick([20 * electionUs, Number.POSITIVE_INFINITY]),
+      pauseEveryUs: Number.POSITIVE_INFINITY,
+    },
+    workload: { ...swarm.workload, thinkUs: 8 * ms, readShare: 0.1, window: 4 },
+    safetyUs: 150 * electionUs,
+  };
+}
+
+function drawMixed(random: Random): Swarm {
   const tickUs = 10 * ms;
   const electionTicks = random.pick([3, 4, 6, 10]);
   const electionUs = electionTicks * tickUs;
@@ -78,7 +129,8 @@ export function drawSwarm(random: Random): Swarm {
     random.chance(share) ? meanUs : Number.POSITIVE_INFINITY;
   const restless = random.chance(0.3);
   const quickUs = restless ? 2 * electionUs : 12 * electionUs;
-  const swarm: Swarm = {
+  const linkUs = random.pick([0.5 * ms, 2 * ms, 0.2 * electionUs]);
+  return {
     voters: random.pick([3, 3, 5, 5, 5]),
     tickUs,
     clockDrift: random.pick([0, 0.01, 0.2]),
@@ -91,12 +143,13 @@ export function drawSwarm(random: Random): Swarm {
     applyUs: random.pick([0, 0, 2 * ms]),
     network: {
       minUs: 100,
-      meanUs: random.pick([0.5 * ms, 2 * ms, 0.2 * electionUs]),
+      meanUs: linkUs,
       longProbability: random.pick([0, 0, 0.01, 0.1]),
       longUs: random.pick([1, 3, 8]) * electionUs,
       lossProbability: random.pick([0, 0, 0.02, 0.1, 0.3]),
       duplicateProbability: random.pick([0, 0.02, 0.2]),
       ordered: random.chance(0.4),
+      cutLosesUnderWay: random.chance(0.5),
     },
     disk: {
       meanUs: random.pick([0.2 * ms, 1 * ms, 8 * ms]),
@@ -107,6 +160,8 @@ export function drawSwarm(random: Random): Swarm {
       crashEveryUs: sometimes(0.7, quickUs),
       crashLeaderShare: random.pick([0.2, 0.8]),
       downUs: random.pick([0.5, 1, 4]) * electionUs,
+      newLeaderFails: random.pick([0, 0, 0.3, 0.7]),
+      newLeaderFailsUs: random.pick([1, 3]) * linkUs,
       powerLossEveryUs: sometimes(0.2, 20 * electionUs),
       partitionEveryUs: sometimes(0.6, quickUs),
       partitionUs: random.pick([1, 3, 8]) * electionUs,
@@ -119,14 +174,14 @@ export function drawSwarm(random: Random): Swarm {
     workload: {
       clients: random.between(1, 4),
       window: random.pick([1, 1, 4]),
-      thinkUs: random.pick([2, 10, 40]) * ms,
+      thinkUs: random.pick([4, 10, 40]) * ms,
       readShare: random.pick([0.1, 0.3, 0.6]),
       maxPaddingBytes: random.pick([0, 20]),
       patienceUs: 3 * electionUs,
+      restUs: 0.3 * electionUs,
     },
     safetyUs: 60 * electionUs,
   };
-  return swarm;
 }
 
 /** The same cluster with its faults gone: what the liveness phase runs on. */
@@ -141,6 +196,7 @@ export function calm(swarm: Swarm): Swarm {
       lossProbability: 0,
       duplicateProbability: 0,
       ordered: true,
+      cutLosesUnderWay: false,
     },
     disk: { meanUs: 0.5 * ms, stallProbability: 0, stallUs: 0 },
   };

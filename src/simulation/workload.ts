@@ -29,6 +29,8 @@ interface Operation {
 interface Client {
   target: NodeId;
   underWay: number;
+  /** After a refusal a client rests, as the nodes may be choosing a leader. */
+  restsUntilUs: number;
 }
 
 export class Workload<M> implements NodeListener<M> {
@@ -54,7 +56,7 @@ export class Workload<M> implements NodeListener<M> {
 
   start(): void {
     for (let i = 0; i < this.options.clients; i++) {
-      const client: Client = { target: 1, underWay: 0 };
+      const client: Client = { target: 1, underWay: 0, restsUntilUs: 0 };
       this.clients.push(client);
       this.schedule(client);
     }
@@ -84,6 +86,7 @@ export class Workload<M> implements NodeListener<M> {
   }
 
   private turn(client: Client): void {
+    if (this.agenda.now < client.restsUntilUs) return;
     const node = this.nodes.get(client.target);
     if (node?.running !== true) {
       this.redirect(client, 0);
@@ -157,6 +160,7 @@ export class Workload<M> implements NodeListener<M> {
   }
 
   private redirect(client: Client, hint: NodeId): void {
+    client.restsUntilUs = this.agenda.now + this.random.exponential(this.options.restUs);
     const useHint = hint !== 0 && this.random.chance(0.8);
     client.target = useHint ? hint : this.random.pick([...this.nodes.keys()]);
   }
@@ -173,6 +177,7 @@ export class Workload<M> implements NodeListener<M> {
   }
 
   failed(_node: SimulatedNode<M>, { of, id, reason }: Failure): void {
+    if (of === "membership") this.coverage.count("membershipChangesRefused");
     const operation = of === "proposal" ? this.puts.get(id) : of === "read" ? this.reads.get(id) : undefined;
     if (operation === undefined) return;
     // A proposal that entered the log of a leader deposed since may still be committed by the next one.

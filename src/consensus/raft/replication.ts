@@ -1,24 +1,15 @@
-// The log travels: the leader sends what each follower lacks and counts what is durable where; the
-// follower compares, cuts, appends and acknowledges. Appends are made when a Ready is taken, so that
+// The leader's half of replication: it sends what each follower lacks, counts what is durable where, and
+// commits what a quorum holds. Appends are made when a Ready is taken, so that
 // everything proposed, acknowledged or committed in one turn leaves as one message a follower.
 
-import { invariant } from "../engine.js";
 import { lastEntryNotAfter } from "../log/conflict.js";
 import { UNKNOWN_TERM } from "../log/log.js";
 import { members } from "../membership/change.js";
 import { Progress } from "../progress/progress.js";
 import { jointCommittedIndex } from "../quorum/joint.js";
-import {
-  type Entry,
-  EntryKind,
-  type Index,
-  type Membership,
-  type NodeId,
-  type SnapshotMeta,
-  type Term,
-} from "../types.js";
-import type { Append, AppendReply, Heartbeat } from "./messages.js";
-import { RaftState } from "./state.js";
+import { type Entry, EntryKind, type Index, type Membership, type NodeId } from "../types.js";
+import { Following } from "./following.js";
+import type { AppendReply } from "./messages.js";
 
 const NO_ENTRIES: readonly Entry[] = [];
 /** A snapshot that is neither reported nor acknowledged is asked for again after this many elections. */
@@ -26,7 +17,7 @@ const SNAPSHOT_PATIENCE = 60;
 /** A removed member is told so for this many election timeouts. */
 const FAREWELL = 3;
 
-export abstract class Replication extends RaftState {
+export abstract class Replication extends Following {
   /** What a leader knows of every other member, and for a while of those it removed. */
   protected readonly progress = new Map<NodeId, Progress>();
   /** Index of the empty entry with which this leader began. */
@@ -34,39 +25,17 @@ export abstract class Replication extends RaftState {
   /** Payload bytes above the commit index, on a leader. */
   protected uncommittedBytes = 0;
 
-  private acknowledgeTo: NodeId = 0;
-  private acknowledgeIndex: Index = 0;
-  /** Highest index acknowledged in this term. */
-  private acknowledgedIndex: Index = 0;
-
   /** A member was heard of or its progress moved: reads, transfers and others may go on. */
   protected abstract followerAdvanced(progress: Progress): void;
 
-  // --- Decisions that can be overridden to prove that a checker notices -----------------------------
-
   /**
+   * A decision that can be overridden to prove that a checker notices.
    * May the leader count replicas of the entry at `index`? Only of its own term: an entry of an earlier
    * one may be on a majority and still be overwritten (paper, 5.4.2 and figure 8).
    */
   protected committable(index: Index): boolean {
     return this.log.termAt(index) === this.term;
   }
-
-  /** Must an acknowledgement wait for the entries to be durable? It must. */
-  protected acknowledgeWhen(): "durable" | "now" {
-    return "durable";
-  }
-
-  /**
-   * Does this entry, of an index that the log already has, contradict the log, so that it and all that
-   * follows is replaced? Only if the terms differ: an old append that arrives late must not cut off
-   * what came after it (paper, 5.3).
-   */
-  protected conflicts(entry: Entry): boolean {
-    return this.log.termAt(entry.index) !== entry.epoch;
-  }
-
-  // --- Leader ---------------------------------------------------------------------------------------
 
   protected appendAsLeader(kind: EntryKind, payload: Uint8Array): Entry {
     const entry: Entry = { index: this.log.lastIndex + 1, epoch: this.term, kind, payload };
@@ -271,152 +240,5 @@ export abstract class Replication extends RaftState {
     if (progress === undefined || progress.state !== "replicate") return;
     progress.becomeProbe();
     progress.paused = true;
-  }
-
-  // --- Follower -------------------------------------------------------------------------------------
-
-  /** The append comes from the leader of this term. */
-  protected handleAppend(from: NodeId, append: Append): void {
-    const { previousIndex, entries } = append;
-    const proven = previousIndex + entries.length;
-    let skip = 0;
-    if (previousIndex < this.commit) {
-      // What is committed is the same everywhere; an append that says otherwise is not from a leader.
-      if (this.contradictsCommitted(append)) {
-        this.impossible++;
-        return;
-      }
-      if (proven <= this.commit) {
-        this.acknowledge(from, this.commit);
-        return;
-      }
-      skip = this.commit - previousIndex;
-    } else if (previousIndex > this.log.lastIndex || this.log.termAt(previousIndex) !== append.previousTerm) {
-      this.reject(from, append);
-      return;
-    }
-    while (skip < entries.length) {
-      const entry = entries[skip] as Entry;
-      if (entry.index > this.log.lastIndex || this.conflicts(entry)) break;
-      skip++;
-    }
-    if (skip < entries.length && !this.accept(entries, skip)) {
-      this.impossible++;
-      return;
-    }
-    const commit = Math.min(append.commit, proven);
-    // An append that only tells of a commit asks nothing. Should the earlier answer have been lost, the
-    // next append finds the commit index known and is answered.
-    const asks = entries.length > 0 || proven > this.acknowledgedIndex || commit <= this.commit;
-    if (asks) this.acknowledge(from, proven);
-    this.commitTo(commit);
-  }
-
-  private contradictsCommitted(append: Append): boolean {
-    const differs = (index: Index, term: Term): boolean => {
-      const ours = index <= this.commit ? this.log.termAt(index) : UNKNOWN_TERM;
-      return ours !== UNKNOWN_TERM && ours !== term;
-    };
-    if (differs(append.previousIndex, append.previousTerm)) return true;
-    return append.entries.some((entry) => differs(entry.index, entry.epoch));
-  }
-
-  /** Appends entries[from..], cutting off what they contradict. False when one of them is not valid. */
-  private accept(entries: readonly Entry[], from: number): boolean {
-    const memberships = new Map<Index, Membership>();
-    for (let i = from; i < entries.length; i++) {
-      const entry = entries[i] as Entry;
-      if (entry.kind !== EntryKind.membership) continue;
-      const membership = this.readMembership(entry);
-      if (membership === undefined) return false;
-      memberships.set(entry.index, membership);
-    }
-    const first = (entries[from] as Entry).index;
-    if (first <= this.log.lastIndex) this.truncateAfter(first - 1);
-    for (let i = from; i < entries.length; i++) this.log.push(entries[i] as Entry);
-    for (const [index, membership] of memberships) this.trail.appended(index, membership);
-    if (memberships.size > 0) this.membershipChanged();
-    return true;
-  }
-
-  private reject(to: NodeId, append: Append): void {
-    const hint = lastEntryNotAfter(
-      this.log,
-      Math.min(append.previousIndex, this.log.lastIndex),
-      append.previousTerm,
-    );
-    this.sendAfterAppend(
-      to,
-      {
-        kind: "appendReply",
-        term: this.term,
-        rejected: true,
-        index: append.previousIndex,
-        hintIndex: hint.index,
-        hintTerm: hint.epoch,
-      },
-      false,
-    );
-  }
-
-  /** Acknowledgements are cumulative: however many appends came in one turn, one answer leaves. */
-  private acknowledge(to: NodeId, index: Index): void {
-    this.acknowledgeIndex = this.acknowledgeTo === to ? Math.max(this.acknowledgeIndex, index) : index;
-    this.acknowledgeTo = to;
-  }
-
-  protected get acknowledgementDue(): boolean {
-    return this.acknowledgeTo !== 0;
-  }
-
-  /** An acknowledgement belongs to its term. */
-  protected dropAcknowledgements(): void {
-    this.acknowledgeTo = 0;
-    this.acknowledgedIndex = 0;
-  }
-
-  protected flushAcknowledgement(): void {
-    if (this.acknowledgeTo === 0) return;
-    const reply: AppendReply = {
-      kind: "appendReply",
-      term: this.term,
-      rejected: false,
-      index: this.acknowledgeIndex,
-      hintIndex: 0,
-      hintTerm: 0,
-    };
-    if (this.acknowledgeWhen() === "durable") this.sendAfterAppend(this.acknowledgeTo, reply, false);
-    else this.send(this.acknowledgeTo, reply, false);
-    this.acknowledgedIndex = Math.max(this.acknowledgedIndex, this.acknowledgeIndex);
-    this.acknowledgeTo = 0;
-  }
-
-  protected followHeartbeatCommit(heartbeat: Heartbeat): void {
-    this.commitTo(Math.min(heartbeat.commit, this.log.lastIndex));
-  }
-
-  /** Replaces the log by a snapshot that reaches beyond what is committed here. */
-  protected handleSnapshot(from: NodeId, epoch: Term, snapshot: SnapshotMeta): void {
-    const { id } = snapshot;
-    if (id.index > this.commit) {
-      if (this.log.termAt(id.index) === id.epoch) {
-        this.commitTo(id.index);
-      } else {
-        this.log.restartAfter(id);
-        this.writes.restarted(id.index);
-        this.trail.reset(snapshot.membership, snapshot.membershipIndex);
-        this.commit = id.index;
-        this.handedOver = id.index;
-        this.applied = id.index;
-        this.snapshotToInstall = snapshot;
-        this.membershipChanged();
-      }
-    }
-    if (epoch === this.term) this.acknowledge(from, this.commit);
-  }
-
-  protected compactTo(index: Index): void {
-    invariant(index <= this.commit, () => `compaction to ${index} is above the commit index ${this.commit}`);
-    this.log.compact(Math.min(index, this.applied, this.writes.handed));
   }
 }

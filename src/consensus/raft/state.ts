@@ -1,5 +1,5 @@
 // The state every part of the Raft engine shares, and the outbox in which a Ready is gathered. The
-// engine is one class in layers, each a file: state, replication, leadership, election, raft. Upper
+// engine is one class in layers, each a file: state, following, replication, leadership, election, raft. Upper
 // layers are reached through the abstract methods here.
 
 import { type EngineConfig, type Failure, invariant, type Outbound, type RoleChange } from "../engine.js";
