@@ -157,6 +157,7 @@ class Cluster {
           throw new Error("refused");
         return meta.id.index;
       },
+      flush() {},
       membershipChanged() {},
       membershipAppended() {},
     };

@@ -248,7 +248,10 @@ export class Group<M> implements Proposer {
     this.sendProposals();
     this.askReads();
     while (!this.installing && this.engine.hasReady()) this.handle(this.engine.ready());
+    // The log writes at the end of this turn, perhaps on this thread: messages must be gone by then.
+    this.options.transport.flush();
     this.applier.run();
+    this.options.transport.flush();
     if (!this.installing) this.snapshots.drop(this.applier.appliedIndex);
   }
 
@@ -358,6 +361,7 @@ export class Group<M> implements Proposer {
     if (this.stopped) return;
     const now = this.options.scheduler.now();
     for (const batch of own) batch.times.durable = now;
+    this.options.transport.flush();
     this.engine.step({ kind: "persisted", mark });
     this.schedule();
   }

@@ -11,6 +11,8 @@ export interface Transport<M> {
   send(outbound: Outbound<M>): void;
   /** Hands batches to the node that leads `epoch`. False when they were certainly not sent. */
   forward(to: NodeId, epoch: Term, batches: readonly Uint8Array[]): boolean;
+  /** Everything sent so far should leave now, before the disk is given its turn. */
+  flush(): void;
   /** Tells the origin that these of its batches were not appended. */
   refuse(to: NodeId, sequences: readonly number[], reason: string): void;
   /** Asks the leader for a read index. False when the question was certainly not sent. */

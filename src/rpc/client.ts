@@ -30,6 +30,8 @@ export interface RpcChannelOptions {
   readonly limits?: Partial<RpcLimits>;
   /** Calls that may wait for the server to allow another stream; more fail with RESOURCE_EXHAUSTED. */
   readonly waitingCalls?: number;
+  /** Shared by those who want everything to leave at one moment; its own by default. */
+  readonly flusher?: TurnFlusher;
   /** Opens the socket; TCP to host and port by default. It must be connecting or connected. */
   readonly dial?: () => Socket;
 }
@@ -45,7 +47,7 @@ interface Dialling {
 export class RpcChannel implements Channel, ClientHost {
   readonly limits: RpcLimits;
   readonly deadlines = new DeadlineWheel();
-  readonly flusher = new TurnFlusher();
+  readonly flusher: TurnFlusher;
   readonly pool = new ChunkPool(8);
   readonly authority: string;
   readonly userAgent: string;
@@ -61,6 +63,7 @@ export class RpcChannel implements Channel, ClientHost {
 
   constructor(private readonly options: RpcChannelOptions) {
     this.limits = resolveLimits(options.limits);
+    this.flusher = options.flusher ?? new TurnFlusher();
     this.authority = options.authority ?? `${options.host}:${options.port}`;
     this.userAgent = options.userAgent ?? "quorate";
     this.maxWaiting = options.waitingCalls ?? 100_000;

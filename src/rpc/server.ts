@@ -17,6 +17,8 @@ export interface RpcServerOptions {
   readonly methods: Iterable<RawMethod>;
   readonly limits?: Partial<RpcLimits>;
   readonly observer?: RpcObserver;
+  /** Shared by those who want everything to leave at one moment; its own by default. */
+  readonly flusher?: TurnFlusher;
   /** Gets the HTTP/1.1 connections; without it they are closed. */
   readonly http1?: HttpServer;
   /** A connection ended because its peer broke the protocol or a limit. */
@@ -32,7 +34,7 @@ export class RpcServer implements ServerHost {
   readonly methods = new MethodTable();
   readonly observer: RpcObserver | undefined;
   readonly deadlines = new DeadlineWheel();
-  readonly flusher = new TurnFlusher();
+  readonly flusher: TurnFlusher;
   readonly pool = new ChunkPool();
   private readonly open = new Set<ServerConnection>();
   /** Sockets whose protocol is not known yet, and those that speak HTTP/1.1. */
@@ -44,6 +46,7 @@ export class RpcServer implements ServerHost {
 
   constructor(private readonly options: RpcServerOptions) {
     this.limits = resolveLimits(options.limits);
+    this.flusher = options.flusher ?? new TurnFlusher();
     this.observer = options.observer;
     this.methods.add(options.methods);
   }

@@ -8,13 +8,17 @@ export interface Flushable {
 export class TurnFlusher {
   private waiting: Flushable[] = [];
   private spare: Flushable[] = [];
-  private readonly run = (): void => {
+  private readonly run = (): void => this.flush();
+
+  /** Flushes now what would otherwise leave when the turn ends. */
+  flush(): void {
+    if (this.waiting.length === 0) return;
     const batch = this.waiting;
     this.waiting = this.spare;
     this.spare = batch;
     for (const one of batch) one.flushNow();
     batch.length = 0;
-  };
+  }
 
   /** Each connection marks itself once until it was flushed. */
   mark(connection: Flushable): void {

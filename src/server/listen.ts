@@ -5,7 +5,11 @@ import type { Address } from "./address-book.js";
 import type { ListenUrl } from "./config.js";
 import { StartError } from "./errors.js";
 
-export async function listen(server: RpcServer, url: ListenUrl, purpose: "client" | "peer"): Promise<Address> {
+export async function listen(
+  server: RpcServer,
+  url: ListenUrl,
+  purpose: "client" | "peer",
+): Promise<Address> {
   try {
     return await server.listen(url.host, url.port);
   } catch (error) {
@@ -20,6 +24,8 @@ export async function listen(server: RpcServer, url: ListenUrl, purpose: "client
             : error instanceof Error
               ? error.message
               : String(error);
-    throw new StartError("portTaken", `cannot listen for ${purpose}s on ${url.url}: ${reason}`, { cause: error });
+    throw new StartError("portTaken", `cannot listen for ${purpose}s on ${url.url}: ${reason}`, {
+      cause: error,
+    });
   }
 }

@@ -186,7 +186,9 @@ function checkEngine(identity: Identity, config: ServerConfig): void {
  * later; but when they describe another cluster than the data, the folder is the wrong one.
  */
 function checkBelonging(identity: Identity, state: ReplicatedState, config: ServerConfig): void {
-  const ids = config.initialCluster.map(({ peerUrls }) => initialMemberId(peerUrls, config.initialClusterToken));
+  const ids = config.initialCluster.map(({ peerUrls }) =>
+    initialMemberId(peerUrls, config.initialClusterToken),
+  );
   const described = clusterIdOf(ids).toString(16);
   if (described === identity.clusterId || config.initialClusterState === "existing") return;
   const { membership, membershipIndex } = state.applied;
@@ -206,7 +208,9 @@ function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new StartError("dataFolder", `cannot create ${folder}: ${(error as Error).message}`, { cause: error });
+    throw new StartError("dataFolder", `cannot create ${folder}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

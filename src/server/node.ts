@@ -6,9 +6,9 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
+import type { RoleChange } from "../consensus/engine.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
-import type { RoleChange } from "../consensus/engine.js";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import type { Logger } from "../logging/logger.js";
 import { Group } from "../replication/group.js";
@@ -20,6 +20,7 @@ import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
 import { RpcServer } from "../rpc/server.js";
+import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
 import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
@@ -36,15 +37,24 @@ const bounds = {
   maxUncommittedBytes: 128 << 20,
   retainedLogBytes: 32 << 20,
 };
+/** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
+const peerMessageBytes = 64 << 20;
 /** Milliseconds that requests under way get when the node stops. */
 const drainMs = 3000;
 
 /** Starts a node. Rejects with a StartError (or a ConfigError) that says in one line why it cannot. */
 export async function startNode(config: ServerConfig, log: Logger): Promise<Node> {
-  const open = (address: Address): RpcChannel => new RpcChannel({ host: address.host, port: address.port });
+  const flusher = new TurnFlusher();
+  const open = (address: Address): RpcChannel =>
+    new RpcChannel({
+      host: address.host,
+      port: address.port,
+      flusher,
+      limits: { receiveMessageBytes: peerMessageBytes },
+    });
   let fatal: (error: Error) => void = () => {};
   const storage = await openStorage(config, log, open, (error) => fatal(error));
-  const node = new Node(config, log, storage, open);
+  const node = new Node(config, log, storage, open, flusher);
   fatal = (error) => node.fail(error);
   try {
     await node.start();
@@ -81,6 +91,7 @@ export class Node {
     private readonly log: Logger,
     private readonly storage: NodeStorage,
     open: (address: Address) => RpcChannel,
+    private readonly flusher: TurnFlusher,
   ) {
     const { identity, state, restored } = storage;
     const incarnation = randomInt(1, 2 ** 47);
@@ -107,6 +118,7 @@ export class Node {
         return address === undefined ? undefined : open(address);
       },
       learnAddress: (context) => this.addresses.learn(context),
+      flush: () => flusher.flush(),
       controlTimeoutMs: requestTimeoutMs(config),
       observer: {
         up: (peer) => log.info("link to peer is up", { peer: peer.toString(16) }),
@@ -175,7 +187,11 @@ export class Node {
       warn: (message, fields) => log.warn(message, fields),
     });
     for (const url of config.listenPeerUrls) {
-      const server = new RpcServer({ methods: peers, limits: { receiveMessageBytes: 64 << 20 } });
+      const server = new RpcServer({
+        methods: peers,
+        flusher: this.flusher,
+        limits: { receiveMessageBytes: peerMessageBytes },
+      });
       this.servers.push(server);
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
@@ -192,6 +208,7 @@ export class Node {
       const server = new RpcServer({
         methods,
         http1,
+        flusher: this.flusher,
         observer: this.metrics.rpcObserver(),
         limits: {
           receiveMessageBytes: config.maxRequestBytes + (512 << 10),

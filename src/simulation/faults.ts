@@ -93,12 +93,14 @@ export class Faults<M> {
 
   private losePower(): void {
     this.coverage.count("powerLosses");
-    for (const node of this.running) this.takeDown(node);
+    // It comes back for all at once, or machine by machine.
+    const downUs = this.random.chance(0.5) ? this.random.exponential(this.options.downUs) : undefined;
+    for (const node of this.running) this.takeDown(node, downUs);
   }
 
-  private takeDown(node: SimulatedNode<M>): void {
+  private takeDown(node: SimulatedNode<M>, downUs = this.random.exponential(this.options.downUs)): void {
     node.crash();
-    this.agenda.after(this.random.exponential(this.options.downUs), () => {
+    this.agenda.after(downUs, () => {
       if (!this.stopped && !node.running) node.start();
     });
   }

@@ -12,6 +12,8 @@ export interface SimulationOptions<M> {
   /** As the command line knows it; part of the replay command. */
   readonly engine: string;
   readonly createEngine: EngineFactory<M>;
+  /** Names of invariants that are not asked; for proofs that the others notice too. */
+  readonly without?: readonly string[];
 }
 
 export interface SimulationReport {
@@ -59,10 +61,11 @@ export class SimulationFailure extends Error {
  * @throws SimulationFailure
  */
 export function simulate<M>(
-  { engine, createEngine, seed }: SimulationOptions<M> & { readonly seed: number },
+  options: SimulationOptions<M> & { readonly seed: number },
   trace?: (line: string) => void,
 ): SimulationReport {
-  const world = new World(seed, createEngine, trace);
+  const { engine, createEngine, seed, without = [] } = options;
+  const world = new World(seed, createEngine, trace === undefined ? { without } : { trace, without });
   try {
     world.run();
   } catch (error) {

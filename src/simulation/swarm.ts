@@ -111,7 +111,7 @@ function storm(random: Random, swarm: Swarm): Swarm {
       downUs: random.pick([1, 2, 4]) * electionUs,
       newLeaderFails: 0.9,
       newLeaderFailsUs: meanUs,
-      powerLossEveryUs: random.pick([20 * electionUs, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]),
+      powerLossEveryUs: random.pick([15 * electionUs, Number.POSITIVE_INFINITY]),
       partitionUs: random.pick([2, 4]) * electionUs,
       partitionEveryUs: random.pick([20 * electionUs, Number.POSITIVE_INFINITY]),
       pauseEveryUs: Number.POSITIVE_INFINITY,

@@ -177,6 +177,7 @@ export class Workload<M> implements NodeListener<M> {
   }
 
   failed(_node: SimulatedNode<M>, { of, id, reason }: Failure): void {
+    if (of === "membership") this.coverage.count("membershipChangesRefused");
     const operation = of === "proposal" ? this.puts.get(id) : of === "read" ? this.reads.get(id) : undefined;
     if (operation === undefined) return;
     // A proposal that entered the log of a leader deposed since may still be committed by the next one.

@@ -40,13 +40,13 @@ export class World<M> implements Surroundings<M>, ClusterView {
   constructor(
     seed: number,
     readonly createEngine: (config: EngineConfig) => Engine<M>,
-    writeTrace?: (line: string) => void,
+    options: { readonly trace?: (line: string) => void; readonly without?: readonly string[] } = {},
   ) {
     this.random = new Random(seed);
     this.swarm = drawSwarm(this.random.fork());
     const { agenda, coverage, nodes, swarm, random } = this;
-    this.trace = new Trace(agenda, writeTrace);
-    this.checker = new Checker(this);
+    this.trace = new Trace(agenda, options.trace);
+    this.checker = new Checker(this, options.without);
     this.network = new SimulatedNetwork(agenda, random.fork(), swarm.network, coverage);
     this.listener = new Workload(agenda, random.fork(), swarm.workload, this.oracle, coverage, nodes);
     this.faults = new Faults(agenda, random.fork(), swarm.faults, this.network, coverage, nodes);

@@ -24,6 +24,8 @@ export interface PeerNetworkOptions<M> {
   /** What a membership entry says about addresses. */
   readonly learnAddress: (context: Uint8Array) => void;
   readonly observer: PeerObserver;
+  /** Hands to the sockets what was written to channels. */
+  readonly flush: () => void;
   /** Milliseconds for a control request. */
   readonly controlTimeoutMs: number;
 }
@@ -127,6 +129,10 @@ export class PeerNetwork<M> implements Transport<M> {
 
   refuse(to: NodeId, sequences: readonly number[], reason: string): void {
     this.post(to, { kind: "refused", group: this.options.group, sequences, reason }, true);
+  }
+
+  flush(): void {
+    this.options.flush();
   }
 
   askReadIndex(to: NodeId, id: number): boolean {

@@ -50,7 +50,12 @@ export async function eventually<T>(
 }
 
 /** One unary call on a connection of its own. Rejects unless the status is OK. */
-export async function callOnce(port: number, path: string, request: Uint8Array, timeoutMs = 5000): Promise<Uint8Array> {
+export async function callOnce(
+  port: number,
+  path: string,
+  request: Uint8Array,
+  timeoutMs = 5000,
+): Promise<Uint8Array> {
   const channel = new RpcChannel({ host: "127.0.0.1", port });
   try {
     await channel.connect();
@@ -83,9 +88,7 @@ export class ProcessCluster {
     const ports = await freePorts(count * 2);
     const folder = mkdtempSync(join(tmpdir(), "quorate-test-"));
     const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
-    const initialCluster = names
-      .map((name, at) => `${name}=http://127.0.0.1:${ports[count + at]}`)
-      .join(",");
+    const initialCluster = names.map((name, at) => `${name}=http://127.0.0.1:${ports[count + at]}`).join(",");
     const nodes = names.map(
       (name, at) =>
         new NodeProcess({
@@ -115,8 +118,8 @@ export class ProcessCluster {
   }
 
   status(node: NodeProcess): Promise<StatusResponse> {
-    return callOnce(node.plan.clientPort, "/etcdserverpb.Maintenance/Status", new Uint8Array(0), 2000).then((bytes) =>
-      fromBinary(StatusResponseSchema, bytes),
+    return callOnce(node.plan.clientPort, "/etcdserverpb.Maintenance/Status", new Uint8Array(0), 2000).then(
+      (bytes) => fromBinary(StatusResponseSchema, bytes),
     );
   }
 
