@@ -114,3 +114,50 @@ describe("the quorate command", () => {
     assert.match(outcome.stderr, /^quorate: cannot write to a-file\/data: ENOTDIR[^\n]*\n$/);
   });
 });
+
+describe("a server that cannot start", () => {
+  const anywhere = ["--listen-client-urls=http://127.0.0.1:0", "--listen-peer-urls=http://127.0.0.1:0"];
+  /** Its last words; what comes before are log lines. */
+  const failure = ({ status, stderr }: Outcome): string => {
+    assert.equal(status, 1, stderr);
+    const lines = stderr.trimEnd().split("\n");
+    for (const line of lines.slice(0, -1)) JSON.parse(line);
+    return lines.at(-1)!;
+  };
+
+  it("names the port that is taken", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const outcome = await quorate("server", "--name=port", `--listen-client-urls=${url}`, anywhere[1]!);
+    server.close();
+    assert.equal(
+      failure(outcome),
+      `quorate: cannot listen for clients on ${url}: the port is taken by another program`,
+    );
+  });
+
+  it("names the folder it cannot create", async () => {
+    writeFileSync(join(folder, "in-the-way"), "");
+    const outcome = await quorate("server", "--data-dir=in-the-way/data", ...anywhere);
+    assert.match(failure(outcome), /^quorate: cannot create in-the-way\/data: /);
+  });
+
+  it("tells whose data it found, and leaves them alone", async () => {
+    const child = spawn(process.execPath, [program, "server", "--data-dir=mine", ...anywhere], {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let log = "";
+    for await (const chunk of child.stderr.setEncoding("utf8")) {
+      log += chunk;
+      if (log.includes('"serving"')) break;
+    }
+    // A second node on the same folder, and then one of another cluster.
+    assert.match(failure(await quorate("server", "--data-dir=mine", ...anywhere)), /is in use by process/);
+    child.kill("SIGTERM");
+    assert.deepEqual(await once(child, "exit"), [0, null]);
+    const other = await quorate("server", "--data-dir=mine", "--initial-cluster-token=other", ...anywhere);
+    assert.match(failure(other), /^quorate: mine holds data of cluster [0-9a-f]+, but /);
+  });
+});

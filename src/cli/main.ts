@@ -82,7 +82,13 @@ function serverLike(command: Command, supervised: boolean): Command {
     .action(async (_options: unknown, called: Command) => {
       const { runServer } = await import("./server.js");
       // A node that has stopped must not linger because of a handle somebody forgot.
-      process.exit(await runServer(called.args, supervised));
+      process.exit(
+        await runServer(
+          called.args,
+          supervised,
+          called.optsWithGlobals<{ debug?: boolean }>().debug === true,
+        ),
+      );
     });
 }
 

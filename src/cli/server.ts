@@ -5,26 +5,21 @@ import { readFileSync } from "node:fs";
 import type { Logger } from "../logging/logger.js";
 import { createLogger } from "../logging/pino-logger.js";
 import { helpText } from "../server/config/help.js";
-import { parseServerConfig, type ServerConfig } from "../server/config.js";
+import { parseServerConfig } from "../server/config.js";
 import { failureLine } from "./failure.js";
 import { version } from "./version.js";
-
-/** What this command needs of a node. */
-export interface RunningNode {
-  /** Stops taking requests, finishes those under way, closes files. */
-  stop(): Promise<void>;
-  /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
-  readonly stopped: Promise<Error | undefined>;
-}
-
-export type StartNode = (config: ServerConfig, log: Logger) => Promise<RunningNode>;
 
 /**
  * Runs a node until it stops; returns the exit status.
  * @param supervised started by `quorate cluster`: Ctrl-C is the parent's business, and the node
  *   stops when the parent closes the channel or is gone.
+ * @param debug show the stack of what made it fail.
  */
-export async function runServer(argv: readonly string[], supervised: boolean): Promise<number> {
+export async function runServer(
+  argv: readonly string[],
+  supervised: boolean,
+  debug: boolean,
+): Promise<number> {
   if (argv.includes("--help") || argv.includes("-h")) {
     process.stdout.write(helpText());
     return 0;
@@ -37,7 +32,7 @@ export async function runServer(argv: readonly string[], supervised: boolean): P
   const log = createLogger({ level: config.logLevel, format: config.logFormat, node: config.name });
   const stopRequest = listenForStop(supervised, log);
   try {
-    const startNode = await loadStartNode();
+    const { startNode } = await import("../server/node.js");
     log.info("starting", {
       version: version(),
       nodeVersion: process.version,
@@ -56,8 +51,7 @@ export async function runServer(argv: readonly string[], supervised: boolean): P
     }
     throw failure;
   } catch (error) {
-    if (config.logLevel === "debug") log.error("failed", { error });
-    process.stderr.write(failureLine(error));
+    process.stderr.write(failureLine(error, debug || config.logLevel === "debug"));
     return 1;
   }
 }
@@ -84,10 +78,4 @@ function listenForStop(supervised: boolean, log: Logger): Promise<string> {
       process.channel?.unref();
     } else process.on("SIGINT", () => ask("SIGINT", 130));
   });
-}
-
-async function loadStartNode(): Promise<StartNode> {
-  const path = "../server/node.js";
-  const module = (await import(path)) as { startNode: StartNode };
-  return module.startNode;
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -12,10 +12,7 @@ async function silent(port: number): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
 }
 
-const node = new URL("../../server/node.js", import.meta.url);
-const skip = existsSync(node) ? false : "this version cannot run a node yet";
-
-describe("quorate cluster", { timeout: 120_000, skip }, () => {
+describe("quorate cluster", { timeout: 120_000 }, () => {
   let folder: string;
   let ports: number[];
   let running: ClusterCommand[];
@@ -64,9 +61,15 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
     }
   });
 
-  it("stops all nodes when only the command itself is asked to end", async () => {
+  it("refuses to run twice, and stops all nodes when only the command itself is asked to end", async () => {
     const cluster = start();
     await cluster.ready();
+    const second = start();
+    assert.equal(await second.ended, 2);
+    assert.match(
+      second.output,
+      /^quorate: port \d+ is taken by another program \(n1\); is a cluster running already\?\n$/,
+    );
     cluster.child.kill("SIGTERM");
     assert.equal(await cluster.ended, 0, cluster.output);
     for (const port of ports) await silent(port);
@@ -88,16 +91,5 @@ describe("quorate cluster", { timeout: 120_000, skip }, () => {
     cluster.child.kill("SIGKILL");
     await cluster.ended;
     for (const port of ports) await silent(port);
-  });
-
-  it("refuses to run twice on the same ports", async () => {
-    const first = start();
-    await first.ready();
-    const second = start();
-    assert.equal(await second.ended, 2);
-    assert.match(
-      second.output,
-      /^quorate: port \d+ is taken by another program \(n1\); is a cluster running already\?\n$/,
-    );
   });
 });
