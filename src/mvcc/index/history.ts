@@ -85,6 +85,16 @@ export class HistoryPool {
     this.words[node >>> pageShift]![(node & pageMask) * nodeWords + 7] = this.free;
     this.free = node;
     this.freeCount++;
+    if (this.size === 0) this.reset();
+  }
+
+  /** Gives all memory back: a compaction left no history. */
+  private reset(): void {
+    this.numbers.length = 0;
+    this.words.length = 0;
+    this.used = 1;
+    this.free = 0;
+    this.freeCount = 0;
   }
 
   create(node: NodeRef): number {
