@@ -50,6 +50,15 @@ test("ratios are Quorate's median by etcd's", () => {
   assert.equal(etcd.figures.failed, 6);
   const report = comparisonReport([comparison]);
   assert.match(report, /quorate\/etcd +2\.00× +0\.375× +0\.375×/);
+  const [head, , etcdRow] = report.split("\n");
+  assert.match(
+    head!,
+    /per second +p50 ms +p99 ms +server µs\/op +CPU s by node +RSS MiB by node +client µs\/op +failed$/,
+  );
+  assert.match(
+    etcdRow!,
+    /8\.00 \(8\.00–8\.00\) +6,000 \(6,000–6,000\) +3\.00 2\.00 1\.00 +3\.00 2\.00 1\.00 +5\.00 +6$/,
+  );
   assert.match(report, /put-64 etcd failures:\n {2}6 × UNAVAILABLE: no leader\n/);
   assert.match(report, /etcd +200 \(100–300\)/);
 });

@@ -74,9 +74,10 @@ const comparisonHead = [
   "per second",
   "p50 ms",
   "p99 ms",
-  "server CPU s",
-  "most RSS MiB",
-  "client µs",
+  "server µs/op",
+  "CPU s by node",
+  "RSS MiB by node",
+  "client µs/op",
   "failed",
 ];
 

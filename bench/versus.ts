@@ -86,8 +86,8 @@ async function runOnce(
 ): Promise<Measurement[]> {
   const cluster = await LocalCluster.start(program, folder, context.open, context.signal);
   try {
-    // The very first requests find this program not yet compiled; nobody should be charged for that.
-    if (round === 1) await measure(invocation, practice, cluster, round, context);
+    // The first requests find programs not yet compiled and files not yet there, on both ends.
+    await measure(invocation, practice, cluster, round, context);
     const measurements: Measurement[] = [];
     let filled = false;
     for (const scenario of invocation.scenarios) {

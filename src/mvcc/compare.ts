@@ -3,7 +3,7 @@
 
 import { decodeKeyValue } from "./codec.js";
 import { newest } from "./index/key-index.js";
-import { compareKeys } from "./index/leaf.js";
+import { compareKeys } from "./index/packed-keys.js";
 import { type Compare, CompareResult, CompareTarget, type TxnRequest } from "./messages.js";
 import { rangeEnd, type View } from "./range.js";
 import type { RowReader } from "./row-store.js";

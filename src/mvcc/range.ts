@@ -4,7 +4,7 @@
 
 import { decodeKeyValue } from "./codec.js";
 import { type KeyIndex, newest } from "./index/key-index.js";
-import { compareKeys } from "./index/leaf.js";
+import { compareKeys } from "./index/packed-keys.js";
 import {
   type KeyValue,
   type RangeRequest,

@@ -90,26 +90,34 @@ export interface RevisionRef {
  * same work is tried again.
  */
 export class RowReader {
-  private fetched: Map<string, Uint8Array> | undefined = undefined;
+  private held: Map<string, Uint8Array> | undefined = undefined;
   private misses: RevisionRef[] | undefined = undefined;
 
-  constructor(private readonly rows: RowStore) {}
+  /** @param keeps whether it holds on to every row it gave out, which cache and buffer may drop. */
+  constructor(
+    private readonly rows: RowStore,
+    private readonly keeps: boolean,
+  ) {}
 
   get missed(): boolean {
     return this.misses !== undefined;
   }
 
+  get holdsRows(): boolean {
+    return this.held !== undefined;
+  }
+
   /** Undefined, and noted, when the row is not in memory. */
   get(main: number, sub: number): Uint8Array | undefined {
-    const row = this.rows.inMemory(main, sub);
-    if (row !== undefined) return row;
-    if (this.fetched !== undefined) {
-      const fetched = this.fetched.get(`${main}.${sub}`);
-      if (fetched !== undefined) return fetched;
+    const row = this.held?.get(`${main}.${sub}`) ?? this.rows.inMemory(main, sub);
+    if (row === undefined) {
+      this.misses ??= [];
+      this.misses.push({ main, sub });
+    } else if (this.keeps) {
+      this.held ??= new Map();
+      this.held.set(`${main}.${sub}`, row);
     }
-    this.misses ??= [];
-    this.misses.push({ main, sub });
-    return undefined;
+    return row;
   }
 
   /** The row, which somebody made sure is in memory. */
@@ -123,7 +131,7 @@ export class RowReader {
     const wanted = this.misses ?? [];
     this.misses = undefined;
     const rows = await this.rows.fetch(wanted);
-    this.fetched ??= new Map();
-    for (const [at, { main, sub }] of wanted.entries()) this.fetched.set(`${main}.${sub}`, rows[at]!);
+    this.held ??= new Map();
+    for (const [at, { main, sub }] of wanted.entries()) this.held.set(`${main}.${sub}`, rows[at]!);
   }
 }

@@ -110,7 +110,7 @@ export class MvccStore implements KvReader {
   }
 
   private reader(): RowReader {
-    return this.prepared ?? new RowReader(this.rows);
+    return this.prepared ?? new RowReader(this.rows, false);
   }
 
   // Reads.
@@ -118,7 +118,7 @@ export class MvccStore implements KvReader {
   range(request: RangeRequest): RangeResult | Refused | Promise<RangeResult | Refused> {
     const reason = checkRevision(request.revision, this.current, this.compacted);
     if (reason !== undefined) return refused(reason);
-    const reader = new RowReader(this.rows);
+    const reader = new RowReader(this.rows, false);
     const result = runRange(this.view(), request, reader);
     if (!reader.missed) return result;
     const lowest = request.revision > 0 ? request.revision : this.current;
@@ -126,7 +126,7 @@ export class MvccStore implements KvReader {
   }
 
   readTxn(request: TxnRequest): TxnResult | Refused | Promise<TxnResult | Refused> {
-    const reader = new RowReader(this.rows);
+    const reader = new RowReader(this.rows, false);
     const { compacted } = this;
     const run = (view: View): TxnResult | Refused => {
       const path = comparePath(view, request, reader);
@@ -175,46 +175,46 @@ export class MvccStore implements KvReader {
     }
   }
 
-  // What applying needs from disk. Undefined: nothing, as nearly always.
+  // What applying needs from disk. Undefined: nothing, as nearly always. The rows it looked at are held
+  // until the command is applied: its own writes may push them out of the cache.
 
   preparePut(request: PutRequest, wantResult: boolean): Promise<void> | undefined {
     if (!request.ignoreValue && !request.ignoreLease && !request.prevKv) return undefined;
-    const reader = new RowReader(this.rows);
-    touchPut(this.view(), request, wantResult, reader);
-    return this.fetch(reader);
+    const view = this.view();
+    return this.prepare((reader) => touchPut(view, request, wantResult, reader));
   }
 
   prepareDeleteRange(request: DeleteRangeRequest, wantResult: boolean): Promise<void> | undefined {
     if (!request.prevKv) return undefined;
-    const reader = new RowReader(this.rows);
-    touchDeleteRange(this.view(), request, wantResult, reader);
-    return this.fetch(reader);
+    const view = this.view();
+    return this.prepare((reader) => touchDeleteRange(view, request, wantResult, reader));
   }
 
   prepareTxn(request: TxnRequest, wantResult: boolean): Promise<void> | undefined {
-    const reader = new RowReader(this.rows);
     const view = this.view();
-    const touch = (): boolean => {
+    return this.prepare((reader) => {
       const path = comparePath(view, request, reader);
-      if (reader.missed) return false;
+      if (reader.missed) return;
       const ops = takenOps(request, path);
       if (checkTaken(view, ops, this.compacted, this.options.leaseExists) === undefined)
         touchOps(view, ops, wantResult, reader);
-      return !reader.missed;
-    };
-    if (touch()) return undefined;
-    return (async () => {
-      do await reader.fetchMisses();
-      while (!touch());
-      this.prepared = reader;
-    })();
+    });
   }
 
-  private fetch(reader: RowReader): Promise<void> | undefined {
-    if (!reader.missed) return undefined;
-    return reader.fetchMisses().then(() => {
+  private prepare(touch: (reader: RowReader) => void): Promise<void> | undefined {
+    const reader = new RowReader(this.rows, true);
+    touch(reader);
+    if (!reader.missed) {
+      if (reader.holdsRows) this.prepared = reader;
+      return undefined;
+    }
+    return (async () => {
+      while (reader.missed) {
+        await reader.fetchMisses();
+        touch(reader);
+      }
       this.prepared = reader;
-    });
+    })();
   }
 
   // Changes.

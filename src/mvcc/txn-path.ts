@@ -2,7 +2,7 @@
 // of them before the first one: a transaction is refused as a whole or applied as a whole.
 
 import { newest } from "./index/key-index.js";
-import { compareKeys } from "./index/leaf.js";
+import { compareKeys } from "./index/packed-keys.js";
 import type {
   DeleteRangeRequest,
   PutRequest,

@@ -74,7 +74,6 @@ export class Applier {
   restart(index: Index, epoch: Term): void {
     this.appliedIndex = index;
     this.epoch = epoch;
-    this.options.epochAdvanced(epoch);
   }
 
   stop(): void {

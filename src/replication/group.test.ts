@@ -144,7 +144,7 @@ class Cluster {
             batches.map((batch) => decodeOrigin(batch).sequence),
           ),
         ),
-      refuse: (node, sequences) => void to(node, (group) => group.receiveRefusal(sequences)),
+      refuse: (node, epoch, sequences) => void to(node, (group) => group.receiveRefusal(epoch, sequences)),
       askReadIndex: (node, id) => to(node, (group) => group.receiveReadBarrier(from, id)),
       answerReadIndex: (node, id, index) => void to(node, (group) => group.receiveReadIndex(id, index)),
       control: (node, change) => this.groups.get(node)!.receiveControl(change),
@@ -308,4 +308,42 @@ test("leadership moves to the member asked for, and stopped groups fail what wai
   const waiting = propose(cluster.groups.get(leader)!, "late");
   cluster.groups.get(leader)!.stop();
   assert.equal(((await waiting) as GroupFailure).reason, "stopped");
+});
+
+test("a late refusal of an earlier attempt does not make a batch travel twice", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const written = propose(cluster.groups.get(leader)!, "once");
+  const group = cluster.groups.get(leader)!;
+  // The first batch of a node has sequence 1; it is under way in the present epoch.
+  await cluster.settle();
+  group.receiveRefusal(group.epoch - 1, [1]);
+  await cluster.ticks(3);
+  await written;
+  for (const journal of cluster.journals.values()) assert.deepEqual(journal.commands, ["once"]);
+});
+
+test("a batch whose fate a snapshot hides is reported as unknown, never sent again", async () => {
+  const cluster = new Cluster(2000);
+  const leader = await cluster.leader();
+  const behind = leader === 3 ? 2 : 3;
+  let outcome: unknown;
+  // It reaches the leader, but nothing that follows reaches its origin.
+  cluster.groups.get(behind)!.propose(Buffer.from("hidden"), undefined, (result) => {
+    outcome = result;
+  });
+  cluster.cut.add(`${leader}>${behind}`);
+  for (const other of cluster.groups.keys()) if (other !== leader) cluster.cut.add(`${other}>${behind}`);
+  for (let at = 0; at < 200; at++) {
+    const written = propose(cluster.groups.get(leader)!, `command ${at}`);
+    await cluster.settle();
+    await written;
+  }
+  await cluster.ticks(3);
+  cluster.cut.clear();
+  await cluster.ticks(40);
+  assert.equal((outcome as GroupFailure).outcome, "unknown");
+  const journal = cluster.journals.get(behind)!.commands;
+  assert.equal(journal.filter((command) => command === "hidden").length, 1);
+  assert.equal(journal.length, 201);
 });

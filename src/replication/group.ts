@@ -152,17 +152,18 @@ export class Group<M> implements Proposer {
   ): void {
     if (this.stopped) return;
     if (!this.leads || epoch !== this.epoch)
-      return this.options.transport.refuse(from, sequences, "notLeader");
-    if (this.overloaded) return this.options.transport.refuse(from, sequences, "overloaded");
-    this.engine.step({ kind: "propose", proposals: this.remote.propose(from, batches, sequences) });
+      return this.options.transport.refuse(from, epoch, sequences, "notLeader");
+    if (this.overloaded) return this.options.transport.refuse(from, epoch, sequences, "overloaded");
+    this.engine.step({ kind: "propose", proposals: this.remote.propose(from, epoch, batches, sequences) });
     this.schedule();
   }
 
   /** The node we forwarded to did not append these. */
-  receiveRefusal(sequences: readonly number[]): void {
+  receiveRefusal(epoch: Term, sequences: readonly number[]): void {
     for (const sequence of sequences) {
       const batch = this.queue.get(sequence);
-      if (batch !== undefined) this.queue.sendAgain(batch);
+      // A late refusal of an earlier attempt says nothing about the present one.
+      if (batch?.sentIn === epoch) this.queue.sendAgain(batch);
     }
     this.holdProposals = true;
   }
@@ -281,14 +282,11 @@ export class Group<M> implements Proposer {
       this.engine.step({ kind: "propose", proposals });
       return;
     }
-    const sent = this.options.transport.forward(
-      this.leader,
-      this.epoch,
-      batches.map((batch) => batch.payload!),
-    );
-    if (sent) return;
-    for (const batch of batches) this.queue.sendAgain(batch);
-    this.holdProposals = true;
+    for (const batch of batches) {
+      if (this.options.transport.forward(this.leader, this.epoch, [batch.payload!])) continue;
+      this.queue.sendAgain(batch);
+      this.holdProposals = true;
+    }
   }
 
   private askReads(): void {
@@ -353,8 +351,10 @@ export class Group<M> implements Proposer {
   private onAppended(id: ProposalId, index: Index, epoch: Term): void {
     if (id < 0) return void this.remote.takeProposal(id);
     const batch = this.queue.get(id);
-    if (batch !== undefined) this.appendedNow.push(batch);
-    else this.desk.appended(id, index, epoch);
+    if (batch !== undefined) {
+      batch.sentIn = epoch;
+      this.appendedNow.push(batch);
+    } else this.desk.appended(id, index, epoch);
   }
 
   private onDurable(mark: LogMark, own: readonly Batch[]): void {
@@ -384,7 +384,7 @@ export class Group<M> implements Proposer {
       case "proposal": {
         const forwarded = this.remote.takeProposal(failed.id);
         if (forwarded !== undefined) {
-          this.options.transport.refuse(forwarded.from, [forwarded.sequence], failed.reason);
+          this.options.transport.refuse(forwarded.from, forwarded.epoch, [forwarded.sequence], failed.reason);
           return;
         }
         const batch = this.queue.get(failed.id);
@@ -458,6 +458,8 @@ export class Group<M> implements Proposer {
       await this.applierIdle();
       await this.snapshots.install(meta);
       this.applier.restart(meta.id.index, meta.id.epoch);
+      // What was under way may or may not be part of the snapshot.
+      for (const batch of this.queue.takeSent()) this.fail(batch, failure("leaderChanged", "unknown"));
       this.trimmer.restart();
       this.finish(ready);
       this.snapshots.installed();

@@ -13,8 +13,8 @@ export interface Transport<M> {
   forward(to: NodeId, epoch: Term, batches: readonly Uint8Array[]): boolean;
   /** Everything sent so far should leave now, before the disk is given its turn. */
   flush(): void;
-  /** Tells the origin that these of its batches were not appended. */
-  refuse(to: NodeId, sequences: readonly number[], reason: string): void;
+  /** Tells the origin that these of its batches, forwarded under `epoch`, were not appended. */
+  refuse(to: NodeId, epoch: Term, sequences: readonly number[], reason: string): void;
   /** Asks the leader for a read index. False when the question was certainly not sent. */
   askReadIndex(to: NodeId, id: number): boolean;
   /** Answers askReadIndex; undefined refuses. */

@@ -164,6 +164,13 @@ export class ProposalQueue {
     return over;
   }
 
+  /** Takes out everything that is under way. */
+  takeSent(): Batch[] {
+    const sent = [...this.bySequence.values()].filter((batch) => batch.sentIn !== 0);
+    for (const batch of sent) this.remove(batch);
+    return sent;
+  }
+
   /** Takes out everything. */
   drain(): Batch[] {
     const all = [...this.bySequence.values()];

@@ -1,10 +1,12 @@
 // What other nodes asked of this one while it leads: forwarded batches and read barriers. Inside the
 // engine they run under negative ids, so that an outcome finds its way back to who asked.
 
-import type { NodeId, Proposal, ProposalId, ReadId } from "../consensus/types.js";
+import type { NodeId, Proposal, ProposalId, ReadId, Term } from "../consensus/types.js";
 
 interface Forwarded {
   readonly from: NodeId;
+  /** Epoch under which it was forwarded. */
+  readonly epoch: Term;
   /** As counted by the origin. */
   readonly sequence: number;
 }
@@ -21,10 +23,15 @@ export class RemoteRequests {
   private readonly reads = new Map<ReadId, RemoteRead>();
 
   /** Proposals for the batches of another node. */
-  propose(from: NodeId, batches: readonly Uint8Array[], sequences: readonly number[]): Proposal[] {
+  propose(
+    from: NodeId,
+    epoch: Term,
+    batches: readonly Uint8Array[],
+    sequences: readonly number[],
+  ): Proposal[] {
     return batches.map((payload, at) => {
       const id = --this.lastId;
-      this.forwarded.set(id, { from, sequence: sequences[at]! });
+      this.forwarded.set(id, { from, epoch, sequence: sequences[at]! });
       return { id, payload };
     });
   }

@@ -166,9 +166,17 @@ async function* chunksOf(
   }
 }
 
-async function makeFolder(directory: string): Promise<void> {
-  const path = absolute(directory);
-  if ((await mkdir(path, { recursive: true })) === undefined) return;
+/** Makes the folder and those above it, each durable. (Mkdir's `recursive` syncs nothing.) */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path);
+  }
   const above = await open(dirname(path), "r");
   try {
     await above.sync();
@@ -185,7 +193,7 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
   const { cacheBytes = DEFAULT_CACHE_BYTES, writeBufferBytes = DEFAULT_WRITE_BUFFER_BYTES } = options;
   const database = rocksdb(directory);
   try {
-    await makeFolder(directory);
+    await makeFolder(absolute(directory));
     await new Promise<void>((resolve, reject) =>
       database.open(
         {

@@ -28,7 +28,8 @@ const membership: Membership = {
   autoLeave: false,
 };
 
-export async function startSingleNode(): Promise<SingleNode> {
+/** @param cacheBytes of recent rows; next to nothing makes most reads go to the disk, asynchronously. */
+export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode> {
   const surprises: unknown[] = [];
   const store = new MemoryStore();
   const state = await ReplicatedState.open({
@@ -36,6 +37,7 @@ export async function startSingleNode(): Promise<SingleNode> {
     group: 0,
     createBuffer: (index) => new ManualBuffer(store, index),
     bootstrap: { membership, members: [member(101)] },
+    cacheBytes,
     onFatal: (error) => surprises.push(error),
   });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };

@@ -4,8 +4,9 @@
 
 import { invariant } from "../invariant.js";
 import { HistoryPool } from "./history.js";
-import { Inner, innerCapacity, type Node, shortestSeparator } from "./inner.js";
-import { compareKeys, entryNumbers, entryWords, Leaf, leafCapacity } from "./leaf.js";
+import { Inner, type Node, shortestSeparator } from "./inner.js";
+import { entryNumbers, Leaf, leafBytes } from "./leaf.js";
+import { compareKeys } from "./packed-keys.js";
 
 /** A revision above every other: the newest state. */
 export const newest = Number.POSITIVE_INFINITY;
@@ -27,7 +28,6 @@ export class KeyIndex {
   /** Inner levels above the leaves. */
   private height = 0;
   private leaves = 1;
-  private inners = 0;
   private readonly pathNodes: Inner[] = [];
   private readonly pathSlots: number[] = [];
 
@@ -52,7 +52,8 @@ export class KeyIndex {
 
   private addLive(leaf: Leaf, delta: number): void {
     leaf.live += delta;
-    for (let level = 0; level < this.height; level++) this.pathNodes[level]!.live += delta;
+    for (let level = 0; level < this.height; level++)
+      this.pathNodes[level]!.addLive(this.pathSlots[level]!, delta);
   }
 
   /** Fills `cell` with the state of the slot at the revision; false when the key did not exist then. */
@@ -63,11 +64,11 @@ export class KeyIndex {
     if (main <= revision) {
       cell[0] = leaf.numbers[at]!;
       cell[1] = main;
-      cell[3] = leaf.words[slot * entryWords + 6]!;
+      cell[3] = leaf.sub(slot);
       return (cell[2] = leaf.numbers[at + 2]!) !== 0;
     }
     const history = this.history;
-    const node = history.find(leaf.words[slot * entryWords + 7]!, revision);
+    const node = history.find(leaf.history(slot), revision);
     if (node === 0) {
       cell.fill(0);
       return false;
@@ -108,52 +109,37 @@ export class KeyIndex {
       return;
     }
     this.supersede(leaf, slot, main);
-    const at = slot * entryNumbers;
     const alive = replaced[2] !== 0;
     const create = (cell[0] = alive ? replaced[0]! : main);
     const version = (cell[2] = replaced[2]! + 1);
-    leaf.numbers[at] = create;
-    leaf.numbers[at + 1] = main;
-    leaf.numbers[at + 2] = version;
-    leaf.words[slot * entryWords + 6] = sub;
+    leaf.set(slot, create, main, version, sub);
     if (!alive) this.addLive(leaf, 1);
   }
 
   /** Moves the present state of the slot to its history and to `replaced`. */
   private supersede(leaf: Leaf, slot: number, main: number): void {
     const { replaced } = this;
-    const { numbers, words } = leaf;
+    const { numbers } = leaf;
     const at = slot * entryNumbers;
-    const word = slot * entryWords + 6;
-    invariant(numbers[at + 1]! <= main, "revisions of a key arrive in order");
-    replaced[0] = numbers[at]!;
-    replaced[1] = numbers[at + 1]!;
-    replaced[2] = numbers[at + 2]!;
-    replaced[3] = words[word]!;
-    words[word + 1] = this.history.push(
-      numbers[at]!,
-      numbers[at + 1]!,
-      numbers[at + 2]!,
-      words[word]!,
-      words[word + 1]!,
-    );
+    const oldCreate = (replaced[0] = numbers[at]!);
+    const oldMain = (replaced[1] = numbers[at + 1]!);
+    const oldVersion = (replaced[2] = numbers[at + 2]!);
+    const oldSub = (replaced[3] = leaf.sub(slot));
+    invariant(oldMain <= main, "revisions of a key arrive in order");
+    leaf.setHistory(slot, this.history.push(oldCreate, oldMain, oldVersion, oldSub, leaf.history(slot)));
   }
 
   /** Marks the slot, found by a scan for which the key exists, deleted. */
   private bury(leaf: Leaf, slot: number, main: number, sub: number): void {
     this.supersede(leaf, slot, main);
-    const at = slot * entryNumbers;
-    leaf.numbers[at] = 0;
-    leaf.numbers[at + 1] = main;
-    leaf.numbers[at + 2] = 0;
-    leaf.words[slot * entryWords + 6] = sub;
+    leaf.set(slot, 0, main, 0, sub);
   }
 
   /** Deletes the key; false, and no change, when it does not exist. */
   remove(key: Uint8Array, main: number, sub: number): boolean {
     const leaf = this.descend(key);
     const slot = leaf.search(key);
-    if (slot < 0 || leaf.numbers[slot * entryNumbers + 2] === 0) return false;
+    if (slot < 0 || leaf.version(slot) === 0) return false;
     this.bury(leaf, slot, main, sub);
     this.addLive(leaf, -1);
     return true;
@@ -168,11 +154,7 @@ export class KeyIndex {
       return;
     }
     this.supersede(leaf, slot, main);
-    const at = slot * entryNumbers;
-    leaf.numbers[at] = create;
-    leaf.numbers[at + 1] = main;
-    leaf.numbers[at + 2] = version;
-    leaf.words[slot * entryWords + 6] = sub;
+    leaf.set(slot, create, main, version, sub);
     const delta = (version !== 0 ? 1 : 0) - (this.replaced[2] !== 0 ? 1 : 0);
     if (delta !== 0) this.addLive(leaf, delta);
   }
@@ -196,12 +178,7 @@ export class KeyIndex {
       slot = -1 - leaf.search(key);
     }
     leaf.open(slot, key);
-    const at = slot * entryNumbers;
-    leaf.numbers[at] = create;
-    leaf.numbers[at + 1] = main;
-    leaf.numbers[at + 2] = version;
-    leaf.words[slot * entryWords + 6] = sub;
-    leaf.words[slot * entryWords + 7] = 0;
+    leaf.set(slot, create, main, version, sub);
     if (version !== 0) this.addLive(leaf, 1);
   }
 
@@ -216,19 +193,16 @@ export class KeyIndex {
       const parent = this.pathNodes[level]!;
       const at = this.pathSlots[level]!;
       parent.insertAfter(at, separator, child);
-      if (parent.children.length <= innerCapacity) return;
+      if (!parent.overfull) return;
       const halves = parent.split(empty && at + 2 === parent.children.length);
-      this.inners++;
       separator = halves.separator;
       child = halves.right;
     }
     const root = new Inner();
-    root.children.push(this.root, child);
-    root.separators.push(separator);
-    root.live = this.root.live + child.live;
+    root.begin(this.root);
+    root.insertAfter(0, separator, child);
     this.root = root;
     this.height++;
-    this.inners++;
   }
 
   /**
@@ -272,7 +246,7 @@ export class KeyIndex {
       const limit = this.limitIn(leaf, end);
       const before = count;
       for (; slot < limit; slot++) {
-        if (leaf.numbers[slot * entryNumbers + 2] === 0) continue;
+        if (leaf.version(slot) === 0) continue;
         const key = leaf.key(slot);
         this.bury(leaf, slot, main, sub + count);
         deleted(key, sub + count);
@@ -301,12 +275,12 @@ export class KeyIndex {
     for (let level = 0; level < this.height; level++) {
       const inner = node as Inner;
       const slot = inner.childFor(key);
-      for (let at = 0; at < slot; at++) below += inner.children[at]!.live;
+      below += inner.liveBefore(slot);
       node = inner.children[slot]!;
     }
     const leaf = node as Leaf;
     const limit = leaf.lowerBound(key);
-    for (let slot = 0; slot < limit; slot++) if (leaf.numbers[slot * entryNumbers + 2] !== 0) below++;
+    for (let slot = 0; slot < limit; slot++) if (leaf.version(slot) !== 0) below++;
     return below;
   }
 
@@ -333,21 +307,21 @@ export class KeyIndex {
     dropped: (chain: number, lastMain: number, lastSub: number) => void,
   ): Uint8Array | undefined {
     const leaf = this.descend(cursor ?? new Uint8Array(0));
-    const { numbers, words } = leaf;
+    const { numbers } = leaf;
     let kept = 0;
     for (let slot = 0; slot < leaf.count; slot++) {
-      const head = words[slot * entryWords + 7]!;
-      const tombstone = numbers[slot * entryNumbers + 2] === 0;
+      const head = leaf.history(slot);
+      const tombstone = leaf.version(slot) === 0;
       let keep = true;
       if (head !== 0 || tombstone) {
         const main = numbers[slot * entryNumbers + 1]!;
         if (main <= revision) {
           keep = !tombstone || main === revision;
-          words[slot * entryWords + 7] = 0;
-          if (!keep) dropped(head, main, words[slot * entryWords + 6]!);
+          leaf.setHistory(slot, 0);
+          if (!keep) dropped(head, main, leaf.sub(slot));
           else if (head !== 0) dropped(head, 0, 0);
         } else if (head !== 0) {
-          words[slot * entryWords + 7] = this.sweepHistory(head, revision, dropped);
+          leaf.setHistory(slot, this.sweepHistory(head, revision, dropped));
         }
       }
       if (!keep) continue;
@@ -403,7 +377,6 @@ export class KeyIndex {
       const parent = this.pathNodes[level]!;
       parent.remove(this.pathSlots[level]!);
       if (parent.children.length > 0 || level === 0) break;
-      this.inners--;
     }
     this.lowerRoot();
   }
@@ -430,8 +403,9 @@ export class KeyIndex {
     const slot = this.pathSlots[this.height - 1]!;
     if (slot === 0) return;
     const left = parent.children[slot - 1] as Leaf;
-    if (left.count + leaf.count > (leafCapacity * 3) / 4 || !left.hasRoom(leaf.keyBytes)) return;
+    if (!left.canAbsorb(leaf)) return;
     left.absorb(leaf);
+    parent.addLive(slot - 1, leaf.live);
     parent.remove(slot);
     this.leaves--;
     this.lowerRoot();
@@ -440,7 +414,6 @@ export class KeyIndex {
   private lowerRoot(): void {
     while (this.height > 0 && (this.root as Inner).children.length <= 1) {
       const only = (this.root as Inner).children[0];
-      this.inners--;
       this.height = only === undefined ? 0 : this.height - 1;
       this.root = only ?? new Leaf(256);
       if (only === undefined) this.leaves = 1;
@@ -449,17 +422,18 @@ export class KeyIndex {
 
   /** Bytes held, by its own count: arrays at their capacity plus an estimate for objects. */
   get bytes(): number {
-    const objectBytes = 900;
-    let keyBytes = 0;
+    // A leaf is one object with three views over two buffers.
+    const objectBytes = 700;
+    let bytes = this.leaves * (leafBytes + objectBytes) + this.history.bytes;
     for (let leaf: Leaf | undefined = this.firstLeaf(); leaf !== undefined; leaf = leaf.next)
-      keyBytes += leaf.keys.length;
-    return (
-      keyBytes +
-      this.leaves * (leafCapacity * (entryNumbers * 8 + 4) + objectBytes) +
-      this.inners * innerCapacity * 16 +
-      this.leaves * 110 +
-      this.history.bytes
-    );
+      bytes += leaf.bytes.length;
+    const add = (node: Node, level: number): void => {
+      if (level === this.height) return;
+      bytes += (node as Inner).arrayBytes + objectBytes;
+      for (const child of (node as Inner).children) add(child, level + 1);
+    };
+    add(this.root, 0);
+    return bytes;
   }
 
   private firstLeaf(): Leaf {

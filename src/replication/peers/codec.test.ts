@@ -87,6 +87,7 @@ const exchanged: fc.Arbitrary<Exchanged<RaftMessage>> = fc.oneof(
   fc.record({
     kind: fc.constant("refused" as const),
     group: fc.nat(),
+    epoch: number,
     sequences: fc.array(number),
     reason: fc.string(),
   }),

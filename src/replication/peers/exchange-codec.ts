@@ -43,6 +43,7 @@ export type Exchanged<M> =
   | {
       readonly kind: "refused";
       readonly group: number;
+      readonly epoch: Term;
       readonly sequences: readonly number[];
       readonly reason: string;
     };
@@ -120,6 +121,7 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
           .uint(1, exchanged.group)
           .bytes(2, packed.finish())
           .string(3, exchanged.reason)
+          .uint(4, exchanged.epoch)
           .finish(),
       );
     }
@@ -186,6 +188,7 @@ function decodeRefused<M>(inner: Uint8Array): Exchanged<M> {
   const reader = new WireReader(inner);
   let group = 0;
   let reason = "";
+  let epoch = 0;
   const sequences: number[] = [];
   while (!reader.done) {
     const tag = reader.tag();
@@ -195,9 +198,10 @@ function decodeRefused<M>(inner: Uint8Array): Exchanged<M> {
       const packed = new WireReader(reader.bytes());
       while (!packed.done) sequences.push(packed.varint());
     } else if (tag === 26) reason = reader.string();
+    else if (tag === 32) epoch = reader.varint();
     else reader.skip(tag);
   }
-  return { kind: "refused", group, sequences, reason };
+  return { kind: "refused", group, epoch, sequences, reason };
 }
 
 function decodeRead<M>(inner: Uint8Array, number: number): Exchanged<M> {

@@ -127,8 +127,8 @@ export class PeerNetwork<M> implements Transport<M> {
     return this.post(to, { kind: "forwarded", group: this.options.group, epoch, batches }, false);
   }
 
-  refuse(to: NodeId, sequences: readonly number[], reason: string): void {
-    this.post(to, { kind: "refused", group: this.options.group, sequences, reason }, true);
+  refuse(to: NodeId, epoch: Term, sequences: readonly number[], reason: string): void {
+    this.post(to, { kind: "refused", group: this.options.group, epoch, sequences, reason }, true);
   }
 
   flush(): void {

@@ -142,7 +142,7 @@ function dispatch<M>(from: number, exchanged: Exchanged<M>, options: PeerService
     case "readIndex":
       return group.receiveReadIndex(exchanged.id, exchanged.index);
     case "refused":
-      return group.receiveRefusal(exchanged.sequences);
+      return group.receiveRefusal(exchanged.epoch, exchanged.sequences);
     default:
       throw new Error(`unknown message ${String(exchanged satisfies never)}`);
   }

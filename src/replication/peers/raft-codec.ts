@@ -64,9 +64,11 @@ function encodeBody(message: RaftMessage): Uint8Array {
 const appendBytes = (message: Append): number =>
   message.entries.reduce((sum, entry) => sum + entry.payload.length + 48, 64);
 
+/** A varint field with a one-byte tag; 0 is left out. */
+const fieldBytes = (value: number): number => (value === 0 ? 0 : 1 + varintBytes(value));
+
 function writeEntry(writer: WireWriter, { index, epoch, kind, payload }: Entry): void {
-  let bytes = 1 + varintBytes(index) + 1 + varintBytes(epoch);
-  if (kind !== 0) bytes += 1 + varintBytes(kind);
+  let bytes = fieldBytes(index) + fieldBytes(epoch) + fieldBytes(kind);
   if (payload.length > 0) bytes += 1 + varintBytes(payload.length) + payload.length;
   writer.header(4, bytes).uint(1, index).uint(2, epoch).uint(3, kind).bytes(4, payload);
 }
