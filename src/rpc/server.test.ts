@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import { type CallEnd, type RawMethod, Status } from "./call.js";
@@ -117,4 +118,18 @@ test("drain names the last stream after a round trip, refuses later ones and cut
   await drained;
   await peer.closing();
   assert.deepEqual(cancelled, ["/t.Never/Answers", "/t.Never/Answers"]);
+});
+
+test("drain lets an HTTP/1.1 request finish", async (t) => {
+  let answer: (() => void) | undefined;
+  const http1 = createServer((_, response) => {
+    answer = () => response.end("done");
+  });
+  const { server, port } = await serve(t, { http1 });
+  const body = fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
+  await eventually(() => answer !== undefined);
+  const drained = server.drain(5000);
+  answer!();
+  assert.equal(await body, "done");
+  await drained;
 });

@@ -243,8 +243,8 @@ export abstract class Http2Connection extends Link implements FrameSink {
     if (stream === undefined && this.isIdle(id)) {
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `RST_STREAM on idle stream ${id}`);
     }
-    this.guard.count("resets", this.now);
     if (stream === undefined) return;
+    this.guard.count("resets", this.now);
     this.remove(stream);
     stream.resetByPeer(readUint32(buffer, start));
   }
