@@ -17,16 +17,12 @@ export interface RpcServerOptions {
   readonly methods: Iterable<RawMethod>;
   readonly limits?: Partial<RpcLimits>;
   readonly observer?: RpcObserver;
-<<<<<<< HEAD
   /** Shared by those who want everything to leave at one moment; its own by default. */
   readonly flusher?: TurnFlusher;
-  /** Gets the HTTP/1.1 connections; without it they are closed. */
-=======
   /**
    * Gets the HTTP/1.1 connections; without it they are answered 505. It need not listen itself, but then
    * node does not enforce its headersTimeout and requestTimeout: set its `timeout` against slow clients.
    */
->>>>>>> rpc
   readonly http1?: HttpServer;
   /** A connection ended because its peer broke the protocol or a limit. */
   readonly onConnectionError?: (error: ConnectionError, peer: string, reason: string) => void;
