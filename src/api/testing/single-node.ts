@@ -3,9 +3,9 @@
 
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
+import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
 import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
-import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
 import { type ApiContext, defaultLimits } from "../context.js";
 import { etcdServices } from "../services.js";
