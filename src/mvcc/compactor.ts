@@ -47,10 +47,6 @@ export class Compactor {
     this.target = options.swept;
   }
 
-  get idle(): boolean {
-    return !this.running;
-  }
-
   /** Resolves when everything that a compaction at `revision` drops is gone from this node. */
   schedule(revision: number): Promise<void> {
     this.target = Math.max(this.target, revision);
@@ -68,6 +64,12 @@ export class Compactor {
   /** Stops at the next turn. What waits for the end of the removal waits on. */
   close(): void {
     this.closed = true;
+  }
+
+  /** Stops because all rows are going away, which finishes every removal. */
+  retire(): void {
+    this.closed = true;
+    for (const { done } of this.waiting.splice(0)) done();
   }
 
   private async run(): Promise<void> {

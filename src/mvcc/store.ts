@@ -105,6 +105,11 @@ export class MvccStore implements KvReader {
     this.compactor.close();
   }
 
+  /** Another state takes this one's place. Reads under way still finish. */
+  retire(): void {
+    this.compactor.retire();
+  }
+
   private view(): View {
     return newestView(this.index, this.current + (this.changes > 0 ? 1 : 0));
   }

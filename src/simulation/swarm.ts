@@ -65,6 +65,10 @@ export interface Swarm {
   readonly maxInflightBytes: number;
   readonly maxAppendBytes: number;
   readonly maxUncommittedBytes: number;
+  /** The state machine's durable state may run ahead of the log's, as it does when they are two files. */
+  readonly stateAheadOfLog: boolean;
+  /** In the liveness phase one node that is not needed stays down for ever. */
+  readonly oneStaysDown: boolean;
   /** Mean delay between commit and apply; 0 applies at once. */
   readonly applyUs: number;
   readonly network: NetworkOptions;
@@ -103,7 +107,7 @@ function storm(random: Random, swarm: Swarm): Swarm {
       lossProbability: random.pick([0, 0.05]),
       cutLosesUnderWay: random.chance(0.7),
     },
-    disk: { ...swarm.disk, meanUs: random.pick([0.2 * ms, 2 * ms]) },
+    disk: { ...swarm.disk, meanUs: random.pick([0.2 * ms, 2 * ms, 0.3 * electionUs]) },
     faults: {
       ...swarm.faults,
       crashEveryUs: 20 * electionUs,
@@ -113,6 +117,7 @@ function storm(random: Random, swarm: Swarm): Swarm {
       newLeaderFailsUs: meanUs,
       powerLossEveryUs: random.pick([15 * electionUs, Number.POSITIVE_INFINITY]),
       partitionUs: random.pick([2, 4]) * electionUs,
+      membershipEveryUs: random.pick([electionUs, 4 * electionUs, Number.POSITIVE_INFINITY]),
       partitionEveryUs: random.pick([20 * electionUs, Number.POSITIVE_INFINITY]),
       pauseEveryUs: Number.POSITIVE_INFINITY,
     },
@@ -140,6 +145,8 @@ function drawMixed(random: Random): Swarm {
     maxInflightBytes: random.pick([32, 256, 1 << 20]),
     maxAppendBytes: random.pick([1, 64, 1 << 20]),
     maxUncommittedBytes: random.pick([256, 1 << 20]),
+    stateAheadOfLog: random.chance(0.5),
+    oneStaysDown: random.chance(0.3),
     applyUs: random.pick([0, 0, 2 * ms]),
     network: {
       minUs: 100,

@@ -99,6 +99,7 @@ export class World<M> implements Surroundings<M>, ClusterView {
     this.listener.stop();
     this.trace.event(0, "calm", this.agenda.now, 0);
     this.faults.quiet();
+    if (this.swarm.oneStaysDown) this.faults.retireOne();
   }
 
   private scheduleChurn(): void {

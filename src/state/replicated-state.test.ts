@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import { encodeCompaction, encodeDeleteRange, encodePut, encodeTxn } from "../mvcc/codec.js";
+import { ManualBuffer, MemoryStore } from "../mvcc/memory-storage.js";
 import type {
   DeleteRangeRequest,
   KeyEvent,
@@ -15,7 +16,6 @@ import type {
 import { NaiveStore } from "../mvcc/naive-store.js";
 import { deleteOf, deletes, putOf, puts, rangeOf, ranges, txns } from "../mvcc/request-generators.js";
 import { CommandKind, encodeCommand } from "./commands.js";
-import { ManualBuffer, MemoryStore } from "./memory-storage.js";
 import { ReplicatedState, type StateOptions } from "./replicated-state.js";
 import { CorruptSnapshot } from "./snapshot-format.js";
 
@@ -136,13 +136,15 @@ test("the state answers as the naive store does, with values on disk or in memor
         events[revision] = [...changes];
       };
       const log: Uint8Array[] = [];
-      let node = await openNode(undefined, { onRevision });
+      let node = await openNode();
+      node.state.onRevision = onRevision;
       for (const step of sequence) {
         const command = commandOf(step);
         if (step.op === "write") node.buffer.writeSome(step.count);
         else if (step.op === "kill") {
           node.state.abandon();
-          node = await openNode(node.store.copy(), { onRevision });
+          node = await openNode(node.store.copy());
+          node.state.onRevision = onRevision;
           for (const lost of log.slice(node.state.applied.id.index - 1))
             await applyNext(node.state, lost, false);
         } else if (step.op === "range") {

@@ -40,8 +40,6 @@ export interface StateOptions {
   readonly bootstrap?: { readonly membership: Membership; readonly members: readonly MemberInfo[] };
   /** Bytes of recent rows kept in memory. Default 32 MiB. */
   readonly cacheBytes?: number;
-  /** Told the changes of every revision right after it was applied, in revision order. */
-  readonly onRevision?: (revision: number, events: readonly KeyEvent[]) => void;
   /** Background work failed; the process should stop. */
   readonly onFatal: (error: Error) => void;
   /** Lets other work run between pieces of background work. Default: setImmediate. */
@@ -142,6 +140,14 @@ export class ReplicatedState implements StateMachine, KvReader {
   }
   readTxn(request: TxnRequest): TxnResult | Refused | Promise<TxnResult | Refused> {
     return this.kv.readTxn(request);
+  }
+
+  /**
+   * Told the changes of every revision right after it was applied, in revision order. Nothing is told
+   * of what an installed snapshot changed.
+   */
+  set onRevision(listener: ((revision: number, events: readonly KeyEvent[]) => void) | undefined) {
+    this.kv.onRevision = listener;
   }
 
   /** Bytes of the store on disk and in its memory, and how many of them are live, as estimated. */
@@ -284,7 +290,8 @@ export class ReplicatedState implements StateMachine, KvReader {
     const kv = createKv(this.options, this.buffer, generation, state, undefined, () => this.commitIdle());
     await loadIndex(store, generation, kv.index);
     await store.write([{ type: "put", ...pointerRow(generation) }], { sync: true });
-    old.kv.close();
+    kv.onRevision = old.kv.onRevision;
+    old.kv.retire();
     this.generation = generation;
     this.kv = kv;
     this.meta = { id: state.id, membership: state.membership, membershipIndex: state.membershipIndex };
@@ -363,7 +370,7 @@ function createKv(
   swept: Uint8Array | undefined,
   commit: () => void,
 ): MvccStore {
-  const kv = new MvccStore({
+  return new MvccStore({
     store: options.store,
     buffer,
     prefix: generation.revisions,
@@ -377,8 +384,6 @@ function createKv(
     pause: options.pause ?? (() => new Promise((resolve) => setImmediate(resolve))),
     onFatal: options.onFatal,
   });
-  kv.onRevision = options.onRevision;
-  return kv;
 }
 
 /** Rebuilds the index from the rows of a generation, in the order in which they were made. */

@@ -10,7 +10,7 @@ import { encodeMembership } from "../membership/codec.js";
 import { EntryKind } from "../types.js";
 import type { RaftMessage } from "./messages.js";
 import { createRaft, Raft } from "./raft.js";
-import { append, Bench, entriesOf } from "./test-bench.js";
+import { append, Bench, entriesOf, OpenRaft } from "./test-bench.js";
 
 const vote = (term: number, lastIndex = 0, lastTerm = 0): RaftMessage => ({
   kind: "vote",
@@ -304,6 +304,72 @@ test("the late end of an earlier write does not vouch for entries written anew s
   assert.equal(bench.raft.durable, 1);
   bench.persist(1);
   assert.equal(bench.raft.durable, 3);
+});
+
+test("seven nodes, three leaders, one entry three times: no completion vouches for a later writing", () => {
+  // The course of etcd's async_storage_writes_append_aba_race.
+  const create = (config: EngineConfig) => new OpenRaft(config);
+  const net = new Network<RaftMessage>({ create, nodes: [1, 2, 3, 4, 5, 6, 7] });
+  const exchange = (ids: readonly number[], only: (packet: Packet<RaftMessage>) => boolean = () => true) => {
+    for (let i = 0; i < 12; i++) {
+      for (const id of ids) net.process(id);
+      for (const packet of net.packets.splice(0)) if (only(packet)) net.deliver(packet);
+    }
+  };
+  const withoutAppendsExceptTo = (id: number) => (packet: Packet<RaftMessage>) =>
+    packet.message.kind !== "append" || packet.to === id;
+  const campaign = (id: number, voters: readonly number[]) => {
+    for (const voter of voters) {
+      net.crash(voter);
+      net.restart(voter);
+    }
+    for (let i = 0; i < 40 && net.status(id).role !== "leader"; i++) {
+      net.tick(id);
+      exchange(
+        [id, ...voters],
+        ({ message, to }) => message.kind !== "append" && [id, ...voters].includes(to),
+      );
+    }
+    assert.equal(net.status(id).role, "leader");
+  };
+  net.elect(2);
+  net.run(2);
+  const base = net.status(2).lastIndex;
+  const logOf1 = () => net.node(1).disk.entries.map(({ epoch }) => epoch);
+  const opened = net.engine(1) as OpenRaft;
+
+  // Node 2 reaches only node 1, whose disk is slow.
+  net.node(1).diskHeld = true;
+  net.propose(2, "first");
+  exchange([2, 1], withoutAppendsExceptTo(1));
+  assert.equal(net.status(1).lastIndex, base + 1);
+  // Node 3 leads the next term by the votes of others and overwrites the entry at node 1.
+  campaign(3, [4, 5, 6]);
+  net.step(3, { kind: "tick" });
+  exchange([3, 1], withoutAppendsExceptTo(1));
+  assert.deepEqual([net.status(1).lastEpoch, net.status(1).lastIndex], [2, base + 1]);
+  // Node 3 crashes, node 4 leads and overwrites it again.
+  net.crash(3);
+  campaign(4, [5, 6, 7]);
+  net.step(4, { kind: "tick" });
+  exchange([4, 1], withoutAppendsExceptTo(1));
+  assert.deepEqual([net.status(1).lastEpoch, net.status(1).lastIndex], [3, base + 1]);
+
+  const acknowledged = () =>
+    net.packets.filter(
+      ({ to, message }) =>
+        to === 4 && message.kind === "appendReply" && !message.rejected && message.index > base,
+    );
+  net.packets = [];
+  while (logOf1().at(-1) !== 3) {
+    assert.equal(opened.durable, base, `durable while the disk holds terms ${logOf1()}`);
+    assert.deepEqual(acknowledged(), []);
+    assert.ok(net.node(1).writes.length > 0);
+    net.persist(1, 1);
+  }
+  net.persist(1);
+  assert.equal(opened.durable, base + 1);
+  assert.ok(acknowledged().length > 0);
 });
 
 test("a write that ended where the log now ends anew does not vouch for it, even with equal marks", () => {

@@ -119,6 +119,8 @@ export abstract class Http2Connection extends Link implements FrameSink {
       }
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
+      // Making us reset streams costs as much as resetting them (CVE-2025-8671).
+      this.guard.count("resets", this.now);
       this.streamFault(error);
     }
     return !this.closing;

@@ -153,8 +153,10 @@ export abstract class Link implements Flushable {
   /** False while the socket refuses output and enough waits for it. */
   maySend(): boolean {
     const output = this.output;
-    if (output.pending <= earlyFlushBytes) return true;
-    if (!output.stalled) this.flushNow();
+    if (!output.stalled) {
+      if (output.pending <= earlyFlushBytes) return true;
+      this.flushNow();
+    }
     return !output.stalled || output.pending < this.limits.socketHighWaterBytes;
   }
 
