@@ -223,6 +223,32 @@ test("deleting and compacting everything gives the memory of the leaves back", (
   assert.equal(index.countNewest(bytes("a"), bytes("b")), 1);
 });
 
+test("a key costs at most 100 bytes beyond itself, in whatever order the keys arrive", () => {
+  const count = 50_000;
+  const orders: [string, (n: number) => number][] = [
+    ["ascending", (n) => n],
+    ["descending", (n) => count - 1 - n],
+    ["scattered", (n) => (n * 7919) % count],
+    ["ascending in two places", (n) => (n % 2) * 1_000_000 + n],
+    ["descending in two places", (n) => (n % 2) * 1_000_000 + count - n],
+  ];
+  for (const [name, order] of orders) {
+    const index = new KeyIndex();
+    for (let n = 0; n < count; n++)
+      index.put(bytes(`/registry/pods/x${String(order(n)).padStart(16, "0")}`), n + 2, 0);
+    assert.equal(index.size, count);
+    const beyond = index.bytes / count - 32;
+    assert.ok(beyond <= 100, `${beyond} bytes, ${name}`);
+    let previous = "";
+    index.scan(bytes("\0"), undefined, newest, (leaf, slot) => {
+      const key = text(leaf.key(slot));
+      assert.ok(previous < key);
+      previous = key;
+      return true;
+    });
+  }
+});
+
 test("keys of very different sizes live in one index", () => {
   const index = new KeyIndex();
   const sizes = [1, 100_000, 3, 70_000, 65_536, 10, 200_000, 90_000];
