@@ -93,7 +93,7 @@ export type FailureReason =
 
 export interface Failure {
   readonly of: "proposal" | "read" | "membership" | "transfer";
-  readonly id: ProposalId | ReadId;
+  readonly id: number;
   readonly reason: FailureReason;
   readonly detail?: string;
 }

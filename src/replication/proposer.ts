@@ -2,7 +2,7 @@
 // ask for its state. Implemented by group.ts; a fake of it serves the API's unit tests.
 
 import type { EngineStatus } from "../consensus/engine.js";
-import type { MembershipChange, NodeId } from "../consensus/types.js";
+import type { MembershipChange, NodeId, Term } from "../consensus/types.js";
 
 /**
  * Why a request did not (or may not) take effect.
@@ -33,7 +33,12 @@ export interface GroupStatus extends EngineStatus {
 }
 
 export interface Proposer {
+  /** A full picture; costs more than `epoch` and `leader`. */
   readonly status: GroupStatus;
+  /** Current epoch (Raft: term); cheap. */
+  readonly epoch: Term;
+  /** The leader this node knows; 0 when none; cheap. */
+  readonly leader: NodeId;
   /**
    * Appends a command to the log through whoever leads. `done` runs exactly once, after the command
    * was applied on this node (with what StateMachine.apply returned), or with the failure.
@@ -45,4 +50,9 @@ export interface Proposer {
   changeMembership(change: MembershipChange): Promise<GroupFailure | undefined>;
   /** Resolves when `to` leads. Must be called on the leader. */
   transferLeadership(to: NodeId): Promise<GroupFailure | undefined>;
+}
+
+/** A failure without detail. */
+export function failure(reason: GroupFailure["reason"], outcome: GroupFailure["outcome"]): GroupFailure {
+  return { kind: "failed", reason, outcome };
 }

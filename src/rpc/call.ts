@@ -116,6 +116,8 @@ export interface ClientStream {
   onDrain(listener: () => void): void;
   halfClose(): void;
   cancel(): void;
+  /** Stops (true) or resumes handing over messages; flow control makes the server wait. */
+  pause(paused: boolean): void;
   readonly bufferedBytes: number;
 }
 
@@ -139,6 +141,10 @@ export interface Channel {
   stream(path: string, options: CallOptions, events: ClientStreamEvents): ClientStream;
   /** Resolves when connected; rejects with RpcError UNAVAILABLE. */
   connect(): Promise<void>;
+  /**
+   * The connection is gone. A server that drains makes `ready` false first; calls that run may then
+   * still finish, and connect() already makes a new connection.
+   */
   onClose(listener: (reason: string) => void): void;
   close(): void;
 }

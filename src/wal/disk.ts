@@ -102,19 +102,27 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * Not mkdir's own `recursive`: that does not sync what it makes, and never returns where a parent
+ * cannot be made for a reason that looks like its absence (/proc).
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path);
+  }
+  await syncDirectory(dirname(path));
+}
+
 /** The real one. */
 export function nodeDisk(): Disk {
   return {
-    async makeDirectory(folderPath) {
-      const path = absolute(folderPath);
-      const first = await mkdir(path, { recursive: true });
-      if (first === undefined) return;
-      // Every folder from the first new one downwards is a new name in the folder above it.
-      for (let folder = path; ; folder = dirname(folder)) {
-        await syncDirectory(dirname(folder));
-        if (folder === first || folder === dirname(folder)) return;
-      }
-    },
+    makeDirectory: (path) => makeDirectory(absolute(path)),
     list: (path) => readdir(path),
     open: (path, mode) =>
       new Promise((resolve, reject) =>

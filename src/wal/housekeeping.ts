@@ -1,6 +1,7 @@
 // What happens beside the writes: zeros ahead of the write position, the next segment made ready, and
 // segments that nobody needs taken out of the log. One task at a time, none of them on the hot path.
 
+import { strict as assert } from "node:assert";
 import { WalDiskFull, writeFailure } from "./errors.js";
 import { SEGMENT_HEADER_BYTES } from "./format.js";
 import type { GroupState } from "./group-state.js";
@@ -17,6 +18,10 @@ export class Housekeeping {
   /** The task under way, and the segment it writes zeros to. */
   #task: Promise<void> | undefined;
   #filling: Segment | undefined;
+  /** How many segments at the front are needless, durably. */
+  #unneeded = 0;
+  /** The disk was full when a successor of this segment was to be prepared: not tried again. */
+  #fullSince: Segment | undefined;
   #stopped = false;
 
   constructor(
@@ -78,46 +83,68 @@ export class Housekeeping {
     return true;
   }
 
-  /** Starts what is due. Called when everything in `states` is durable. */
+  /**
+   * Notes which segments nobody needs and starts what is due. Called at moments when everything in
+   * `states` is durable: a segment may go only when what makes it needless is on disk.
+   */
   tend(current: Segment, states: ReadonlyMap<number, GroupState>): void {
-    if (this.#task !== undefined || this.#stopped) return;
-    const task = this.#due(current, states);
-    if (task === undefined) return;
-    this.#task = task
-      .catch((error: Error) => this.#fail(current.path, error))
-      .then(() => {
-        this.#task = undefined;
-        this.#filling = undefined;
-      });
+    let count = 0;
+    while (this.segments[count] !== current && unneeded(this.segments[count]!, states)) count++;
+    this.#unneeded = count;
+    this.#start(current);
   }
 
-  #due(current: Segment, states: ReadonlyMap<number, GroupState>): Promise<void> | undefined {
-    const first = this.segments[0]!;
-    if (first !== current && unneeded(first, states)) return this.#retire(current, states);
+  #start(current: Segment): void {
+    if (this.#task !== undefined || this.#stopped) return;
+    const task = this.#due(current);
+    if (task === undefined) return;
+    this.#task = task.then(
+      () => this.#ended(current),
+      (error: Error) => {
+        this.#stopped = true;
+        this.#ended(current);
+        this.#fail(current.path, error);
+      },
+    );
+  }
+
+  #ended(current: Segment): void {
+    this.#task = undefined;
+    this.#filling = undefined;
+    if (this.segments.at(-1) === current) this.#start(current);
+  }
+
+  #due(current: Segment): Promise<void> | undefined {
+    if (this.#unneeded > 0) return this.#retire();
     if (this.#store.wantsFilling(current)) {
       this.#filling = current;
       return this.#store.fillAhead(current);
     }
-    if (this.#ready === undefined && current.durable > this.#segmentBytes / 2) {
-      return this.#prepare(current.sequence + 1);
+    if (
+      this.#ready === undefined &&
+      this.#fullSince !== current &&
+      current.durable > this.#segmentBytes / 2
+    ) {
+      return this.#prepare(current);
     }
     return undefined;
   }
 
-  async #retire(current: Segment, states: ReadonlyMap<number, GroupState>): Promise<void> {
-    // Decided before the first await: what is written meanwhile is not durable yet.
-    let count = 0;
-    while (this.segments[count] !== current && unneeded(this.segments[count]!, states)) count++;
-    for (; count > 0 && !this.#stopped; count--) await this.#store.retire(this.segments.shift()!);
+  async #retire(): Promise<void> {
+    const segment = this.segments.shift();
+    assert(segment !== undefined && this.segments.length > 0, "the segment in use is never retired");
+    this.#unneeded--;
+    await this.#store.retire(segment);
   }
 
-  async #prepare(sequence: number): Promise<void> {
+  async #prepare(current: Segment): Promise<void> {
     try {
-      this.#ready = await this.#store.prepare(sequence);
+      this.#ready = await this.#store.prepare(current.sequence + 1);
     } catch (error) {
       // Not needed yet: space may have been freed by then. Anything else than a full disk is fatal.
       const failure = writeFailure("", error as Error);
       if (!(failure instanceof WalDiskFull)) throw error;
+      this.#fullSince = current;
     }
   }
 

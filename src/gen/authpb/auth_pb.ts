@@ -13,13 +13,13 @@ export const file_authpb_auth: GenFile = /*@__PURE__*/
   fileDesc("ChFhdXRocGIvYXV0aC5wcm90bxIGYXV0aHBiIiUKDlVzZXJBZGRPcHRpb25zEhMKC25vX3Bhc3N3b3JkGAEgASgIIl4KBFVzZXISDAoEbmFtZRgBIAEoDBIQCghwYXNzd29yZBgCIAEoDBINCgVyb2xlcxgDIAMoCRInCgdvcHRpb25zGAQgASgLMhYuYXV0aHBiLlVzZXJBZGRPcHRpb25zIoMBCgpQZXJtaXNzaW9uEikKCHBlcm1UeXBlGAEgASgOMhcuYXV0aHBiLlBlcm1pc3Npb24uVHlwZRILCgNrZXkYAiABKAwSEQoJcmFuZ2VfZW5kGAMgASgMIioKBFR5cGUSCAoEUkVBRBAAEgkKBVdSSVRFEAESDQoJUkVBRFdSSVRFEAIiPwoEUm9sZRIMCgRuYW1lGAEgASgMEikKDWtleVBlcm1pc3Npb24YAiADKAsyEi5hdXRocGIuUGVybWlzc2lvbmIGcHJvdG8z");
 
 /**
- * UserAddOptions is described in the etcd v3 API.
+ * UserAddOptions says what kind of user to create.
  *
  * @generated from message authpb.UserAddOptions
  */
 export type UserAddOptions = Message<"authpb.UserAddOptions"> & {
   /**
-   * no_password.
+   * The user cannot log in with a password, only with a client certificate.
    *
    * @generated from field: bool no_password = 1;
    */
@@ -34,34 +34,34 @@ export const UserAddOptionsSchema: GenMessage<UserAddOptions> = /*@__PURE__*/
   messageDesc(file_authpb_auth, 0);
 
 /**
- * User is described in the etcd v3 API.
+ * User is a user as it is stored.
  *
  * @generated from message authpb.User
  */
 export type User = Message<"authpb.User"> & {
   /**
-   * name.
+   * Name of the user.
    *
    * @generated from field: bytes name = 1;
    */
   name: Uint8Array;
 
   /**
-   * password.
+   * bcrypt hash of the password; empty if the user has none.
    *
    * @generated from field: bytes password = 2;
    */
   password: Uint8Array;
 
   /**
-   * roles.
+   * Names of its roles, sorted.
    *
    * @generated from field: repeated string roles = 3;
    */
   roles: string[];
 
   /**
-   * options.
+   * What kind of user it is.
    *
    * @generated from field: authpb.UserAddOptions options = 4;
    */
@@ -76,27 +76,28 @@ export const UserSchema: GenMessage<User> = /*@__PURE__*/
   messageDesc(file_authpb_auth, 1);
 
 /**
- * Permission is described in the etcd v3 API.
+ * Permission allows access to a range of keys.
  *
  * @generated from message authpb.Permission
  */
 export type Permission = Message<"authpb.Permission"> & {
   /**
-   * permType.
+   * What may be done.
    *
    * @generated from field: authpb.Permission.Type permType = 1;
    */
   permType: Permission_Type;
 
   /**
-   * key.
+   * First key of the range, or the only one.
    *
    * @generated from field: bytes key = 2;
    */
   key: Uint8Array;
 
   /**
-   * range_end.
+   * End of the range, not included. Empty stands for the key alone, "\0" for everything from the key
+   * on.
    *
    * @generated from field: bytes range_end = 3;
    */
@@ -111,27 +112,27 @@ export const PermissionSchema: GenMessage<Permission> = /*@__PURE__*/
   messageDesc(file_authpb_auth, 2);
 
 /**
- * Type values.
+ * Type says what may be done.
  *
  * @generated from enum authpb.Permission.Type
  */
 export enum Permission_Type {
   /**
-   * READ.
+   * Read keys.
    *
    * @generated from enum value: READ = 0;
    */
   READ = 0,
 
   /**
-   * WRITE.
+   * Put and delete keys.
    *
    * @generated from enum value: WRITE = 1;
    */
   WRITE = 1,
 
   /**
-   * READWRITE.
+   * Both.
    *
    * @generated from enum value: READWRITE = 2;
    */
@@ -145,20 +146,20 @@ export const Permission_TypeSchema: GenEnum<Permission_Type> = /*@__PURE__*/
   enumDesc(file_authpb_auth, 2, 0);
 
 /**
- * Role is described in the etcd v3 API.
+ * Role is a set of permissions, as it is stored.
  *
  * @generated from message authpb.Role
  */
 export type Role = Message<"authpb.Role"> & {
   /**
-   * name.
+   * Name of the role.
    *
    * @generated from field: bytes name = 1;
    */
   name: Uint8Array;
 
   /**
-   * keyPermission.
+   * Its permissions, ordered by key.
    *
    * @generated from field: repeated authpb.Permission keyPermission = 2;
    */

@@ -13,48 +13,48 @@ export const file_mvccpb_kv: GenFile = /*@__PURE__*/
   fileDesc("Cg9tdmNjcGIva3YucHJvdG8SBm12Y2NwYiJ1CghLZXlWYWx1ZRILCgNrZXkYASABKAwSFwoPY3JlYXRlX3JldmlzaW9uGAIgASgDEhQKDG1vZF9yZXZpc2lvbhgDIAEoAxIPCgd2ZXJzaW9uGAQgASgDEg0KBXZhbHVlGAUgASgMEg0KBWxlYXNlGAYgASgDIpEBCgVFdmVudBIlCgR0eXBlGAEgASgOMhcubXZjY3BiLkV2ZW50LkV2ZW50VHlwZRIcCgJrdhgCIAEoCzIQLm12Y2NwYi5LZXlWYWx1ZRIhCgdwcmV2X2t2GAMgASgLMhAubXZjY3BiLktleVZhbHVlIiAKCUV2ZW50VHlwZRIHCgNQVVQQABIKCgZERUxFVEUQAWIGcHJvdG8z");
 
 /**
- * KeyValue is described in the etcd v3 API.
+ * KeyValue is a key at one revision.
  *
  * @generated from message mvccpb.KeyValue
  */
 export type KeyValue = Message<"mvccpb.KeyValue"> & {
   /**
-   * key.
+   * The key, any bytes but none at all.
    *
    * @generated from field: bytes key = 1;
    */
   key: Uint8Array;
 
   /**
-   * create_revision.
+   * Revision at which the key was created, since it was last deleted.
    *
    * @generated from field: int64 create_revision = 2;
    */
   createRevision: bigint;
 
   /**
-   * mod_revision.
+   * Revision of the change that made it as it is.
    *
    * @generated from field: int64 mod_revision = 3;
    */
   modRevision: bigint;
 
   /**
-   * version.
+   * Number of changes since it was created, from 1.
    *
    * @generated from field: int64 version = 4;
    */
   version: bigint;
 
   /**
-   * value.
+   * The value; may be empty.
    *
    * @generated from field: bytes value = 5;
    */
   value: Uint8Array;
 
   /**
-   * lease.
+   * ID of the lease whose end deletes the key; 0 for none.
    *
    * @generated from field: int64 lease = 6;
    */
@@ -69,27 +69,28 @@ export const KeyValueSchema: GenMessage<KeyValue> = /*@__PURE__*/
   messageDesc(file_mvccpb_kv, 0);
 
 /**
- * Event is described in the etcd v3 API.
+ * Event is one change of a key.
  *
  * @generated from message mvccpb.Event
  */
 export type Event = Message<"mvccpb.Event"> & {
   /**
-   * type.
+   * What happened.
    *
    * @generated from field: mvccpb.Event.EventType type = 1;
    */
   type: Event_EventType;
 
   /**
-   * kv.
+   * The key after the change; of a deleted one, only key and mod_revision are set.
    *
    * @generated from field: mvccpb.KeyValue kv = 2;
    */
   kv?: KeyValue | undefined;
 
   /**
-   * prev_kv.
+   * The key before the change, if asked for. Missing if there was none, or its revision has been
+   * compacted.
    *
    * @generated from field: mvccpb.KeyValue prev_kv = 3;
    */
@@ -104,20 +105,20 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_mvccpb_kv, 1);
 
 /**
- * EventType values.
+ * EventType says what happened to the key.
  *
  * @generated from enum mvccpb.Event.EventType
  */
 export enum Event_EventType {
   /**
-   * PUT.
+   * It was created or replaced.
    *
    * @generated from enum value: PUT = 0;
    */
   PUT = 0,
 
   /**
-   * DELETE.
+   * It was deleted, by a client or with its lease.
    *
    * @generated from enum value: DELETE = 1;
    */

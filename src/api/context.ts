@@ -1,0 +1,64 @@
+// What the API services need from the node they are part of. The composition root builds it; tests
+// put fakes in its place.
+
+import type { RoleChange } from "../consensus/engine.js";
+import type { NodeId } from "../consensus/types.js";
+import type { KvReader } from "../mvcc/messages.js";
+import type { Proposer } from "../replication/proposer.js";
+
+/** A member as the replicated state and the membership in force describe it. */
+export interface ClusterMember {
+  readonly id: NodeId;
+  /** Empty until the member has started for the first time. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  /** Empty until the member has started for the first time. */
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
+}
+
+export interface StorageSizes {
+  /** Bytes the store occupies on disk. */
+  readonly sizeBytes: number;
+  /** Bytes of it that hold live data. */
+  readonly sizeInUseBytes: number;
+  /** Size above which writes are refused; 0: no limit. */
+  readonly quotaBytes: number;
+}
+
+export interface ApiLimits {
+  /** Largest request, in bytes of its protobuf encoding. */
+  readonly maxRequestBytes: number;
+  /** Compares, or operations of one branch, in a txn with all it nests. */
+  readonly maxTxnOps: number;
+  /** Learners a cluster may have at a time. */
+  readonly maxLearners: number;
+}
+
+/** etcd's defaults. */
+export const defaultLimits: ApiLimits = { maxRequestBytes: 1_572_864, maxTxnOps: 128, maxLearners: 1 };
+
+export interface ApiContext {
+  /** Unsigned 64-bit. */
+  readonly clusterId: bigint;
+  /** This node's, unsigned 64-bit. */
+  readonly memberId: bigint;
+  /** Goes into the IDs of members added later. */
+  readonly clusterName: string;
+  readonly proposer: Proposer;
+  readonly reader: KvReader;
+  /** Role, leader and epoch of this node now. Read on every request: must be cheap. */
+  readonly role: RoleChange;
+  /** All members including learners, as of what this node applied. */
+  members(): readonly ClusterMember[];
+  storageSizes(): StorageSizes;
+  /** Hash over the whole store, unsigned 32-bit; for tests and comparison of stopped clusters. */
+  hash(): Promise<number>;
+  readonly limits: ApiLimits;
+  /** False lets membership changes through that leave fewer started voters than a majority. Default true. */
+  readonly strictReconfiguration?: boolean;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Told of exceptions no request should cause; the caller got an internal error. */
+  unexpected(path: string, error: unknown): void;
+}

@@ -1,0 +1,126 @@
+// etcd's errors about users, roles and tokens.
+
+import { Status } from "../../rpc/call.js";
+import { type ApiError, entry } from "./entry.js";
+
+export const authErrors = {
+  rootUserNotExist: entry(
+    "ROOT_USER_NOT_EXIST",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: root user does not exist",
+    "pointless",
+    "Authentication cannot be enabled before the user root exists.",
+  ),
+  rootRoleNotExist: entry(
+    "ROOT_ROLE_NOT_EXIST",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: root user does not have root role",
+    "pointless",
+    "Authentication cannot be enabled before the user root has the role root.",
+  ),
+  userExists: entry(
+    "USER_EXISTS",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: user name already exists",
+    "pointless",
+    "A user of this name exists already.",
+  ),
+  userEmpty: entry(
+    "USER_EMPTY",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: user name is empty",
+    "pointless",
+    "The user name is empty, or a request without token came while authentication is enabled.",
+  ),
+  userNotFound: entry(
+    "USER_NOT_FOUND",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: user name not found",
+    "pointless",
+    "No user has this name.",
+  ),
+  roleExists: entry(
+    "ROLE_EXISTS",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: role name already exists",
+    "pointless",
+    "A role of this name exists already.",
+  ),
+  roleNotFound: entry(
+    "ROLE_NOT_FOUND",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: role name not found",
+    "pointless",
+    "No role has this name.",
+  ),
+  roleEmpty: entry(
+    "ROLE_EMPTY",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: role name is empty",
+    "pointless",
+    "The role name is empty.",
+  ),
+  authFailed: entry(
+    "AUTH_FAILED",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: authentication failed, invalid user ID or password",
+    "pointless",
+    "User name or password is wrong; which one is not told.",
+  ),
+  permissionNotGiven: entry(
+    "PERMISSION_NOT_GIVEN",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: permission not given",
+    "pointless",
+    "A permission to grant is missing in the request.",
+  ),
+  permissionDenied: entry(
+    "PERMISSION_DENIED",
+    Status.PERMISSION_DENIED,
+    "etcdserver: permission denied",
+    "pointless",
+    "The user's roles do not allow this on every key concerned.",
+  ),
+  roleNotGranted: entry(
+    "ROLE_NOT_GRANTED",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: role is not granted to the user",
+    "pointless",
+    "The user does not have the role that is to be revoked.",
+  ),
+  permissionNotGranted: entry(
+    "PERMISSION_NOT_GRANTED",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: permission is not granted to the role",
+    "pointless",
+    "The role does not have the permission that is to be revoked.",
+  ),
+  authNotEnabled: entry(
+    "AUTH_NOT_ENABLED",
+    Status.FAILED_PRECONDITION,
+    "etcdserver: authentication is not enabled",
+    "pointless",
+    "Authentication is off, so there is nothing to authenticate against.",
+  ),
+  invalidAuthToken: entry(
+    "INVALID_AUTH_TOKEN",
+    Status.UNAUTHENTICATED,
+    "etcdserver: invalid auth token",
+    "pointless",
+    "The token is unknown or has expired. Authenticate anew.",
+  ),
+  invalidAuthManagement: entry(
+    "INVALID_AUTH_MANAGEMENT",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: invalid auth management",
+    "pointless",
+    "A change of users or roles that is not allowed, such as removing root while authentication is on.",
+  ),
+  authOldRevision: entry(
+    "AUTH_OLD_REVISION",
+    Status.INVALID_ARGUMENT,
+    "etcdserver: revision of auth store is old",
+    "safe",
+    "Users or roles changed since the token was issued. Authenticate anew.",
+  ),
+} as const satisfies Record<string, ApiError>;

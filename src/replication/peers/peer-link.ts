@@ -1,0 +1,158 @@
+// The way to one other node: a channel, an Exchange stream on it, and the patience to open both again
+// when they break. Urgent messages never wait behind bulk: bulk is handed to the stream only while
+// little is buffered there.
+
+import type { NodeId } from "../../consensus/types.js";
+import { WireReader } from "../../protobuf/wire.js";
+import { type CallEnd, type Channel, type ClientStream, Status } from "../../rpc/call.js";
+import { decodeHello, type Hello } from "./exchange-codec.js";
+
+export const exchangePath = "/quorate.consensus.v1.PeerService/Exchange";
+
+/** Milliseconds between attempts to connect: the first, and the most. */
+const retryMs = { first: 50, most: 1000 };
+/** Bulk bytes waiting for a slow link, at most; beyond it they are dropped (the engine sends again). */
+const bulkLimitBytes = 128 << 20;
+
+export interface PeerLinkOptions {
+  readonly peer: NodeId;
+  /** The Hello of this node, encoded as an ExchangeRequest. */
+  readonly introduction: Uint8Array;
+  /** Opens a channel to wherever the peer is now; undefined while that is not known. */
+  readonly open: () => Channel | undefined;
+  /** Throws an Error when the peer that answered is not the one meant. */
+  readonly check: (hello: Hello) => void;
+  readonly up: () => void;
+  readonly down: (reason: string) => void;
+  readonly sent: (bytes: number) => void;
+}
+
+export class PeerLink {
+  private channel: Channel | undefined;
+  private stream: ClientStream | undefined;
+  private greeted = false;
+  private blocked = false;
+  private bulk: Uint8Array[] = [];
+  private bulkBytes = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private waitMs = retryMs.first;
+  private closed = false;
+
+  constructor(private readonly options: PeerLinkOptions) {
+    this.connect();
+  }
+
+  /** True when messages can be sent. */
+  get isUp(): boolean {
+    return this.greeted;
+  }
+
+  /** Sends one encoded ExchangeRequest; false when it was certainly not sent. */
+  send(message: Uint8Array, urgent: boolean): boolean {
+    const stream = this.stream;
+    if (!this.greeted || stream === undefined) return false;
+    if (urgent || (!this.blocked && this.bulk.length === 0)) {
+      this.options.sent(message.length);
+      if (!stream.write(message)) this.blocked = true;
+      return true;
+    }
+    if (this.bulkBytes + message.length > bulkLimitBytes) return false;
+    this.bulk.push(message);
+    this.bulkBytes += message.length;
+    return true;
+  }
+
+  close(): void {
+    this.closed = true;
+    if (this.timer !== undefined) clearTimeout(this.timer);
+    this.stream?.cancel();
+    this.channel?.close();
+    this.reset();
+  }
+
+  private reset(): void {
+    this.stream = undefined;
+    this.channel = undefined;
+    this.greeted = false;
+    this.blocked = false;
+    this.bulk = [];
+    this.bulkBytes = 0;
+  }
+
+  private connect(): void {
+    if (this.closed) return;
+    const channel = this.options.open();
+    if (channel === undefined) return this.again("address not known");
+    this.channel = channel;
+    channel.connect().then(
+      () => this.connected(channel),
+      (error: unknown) => {
+        channel.close();
+        this.again(error instanceof Error ? error.message : String(error));
+      },
+    );
+  }
+
+  private connected(channel: Channel): void {
+    if (this.closed || this.channel !== channel) return channel.close();
+    const stream = channel.stream(
+      exchangePath,
+      {},
+      {
+        message: (message) => this.welcome(message),
+        end: (end) => this.ended(channel, end),
+      },
+    );
+    this.stream = stream;
+    stream.onDrain(() => this.drained());
+    stream.write(this.options.introduction);
+  }
+
+  /** The peer answered with its own Hello. */
+  private welcome(message: Uint8Array): void {
+    try {
+      const reader = new WireReader(message);
+      while (!reader.done) {
+        const tag = reader.tag();
+        if (tag === 10) this.options.check(decodeHello(reader.bytes()));
+        else reader.skip(tag);
+      }
+    } catch (error) {
+      this.fail(error instanceof Error ? error.message : String(error), retryMs.most);
+      return;
+    }
+    this.greeted = true;
+    this.waitMs = retryMs.first;
+    this.options.up();
+  }
+
+  private drained(): void {
+    this.blocked = false;
+    const waiting = this.bulk;
+    this.bulk = [];
+    this.bulkBytes = 0;
+    for (const message of waiting) this.send(message, false);
+  }
+
+  private ended(channel: Channel, end: CallEnd): void {
+    if (this.channel !== channel) return;
+    const refused = end.code === Status.FAILED_PRECONDITION || end.code === Status.INVALID_ARGUMENT;
+    this.fail(end.message || `stream ended with status ${end.code}`, refused ? retryMs.most : undefined);
+  }
+
+  private fail(reason: string, waitMs?: number): void {
+    const channel = this.channel;
+    this.reset();
+    channel?.close();
+    if (waitMs !== undefined) this.waitMs = waitMs;
+    this.again(reason);
+  }
+
+  private again(reason: string): void {
+    this.channel = undefined;
+    if (this.closed) return;
+    this.options.down(reason);
+    this.timer = setTimeout(() => this.connect(), this.waitMs);
+    this.waitMs = Math.min(retryMs.most, this.waitMs * 2);
+  }
+}

@@ -1,0 +1,173 @@
+// One HTTP/2 stream that carries gRPC messages, the part both ends share: its windows, messages that
+// wait to be sent, bytes held back while the receiver has paused. The connection moves the frames.
+
+import { RpcError, Status } from "../call.js";
+import { MessageReader, type MessageSink } from "../grpc/message-reader.js";
+import type { Link } from "./link.js";
+import { Outbox } from "./outbox.js";
+
+export abstract class Http2Stream implements MessageSink {
+  /** Bytes of DATA the peer allows on this stream. */
+  sendWindow: number;
+  /** Bytes of DATA the peer may still send on this stream. */
+  receiveWindow: number;
+  /** Bytes taken by the receiver and not yet given back to the peer's window. */
+  consumed = 0;
+  /** The peer has sent END_STREAM. */
+  remoteClosed = false;
+  /** We have sent END_STREAM. */
+  localClosed = false;
+  /** Off the connection: nothing is sent or delivered any more. */
+  closed = false;
+  /** Among the streams the connection will send from. */
+  queued = false;
+  outbox: Outbox | undefined;
+  private reader: MessageReader | undefined;
+  private paused = false;
+  /** Copies of bytes that arrived while paused; the peer gets them back on its window once they are used. */
+  private held: Buffer[] | undefined;
+  private heldCredit = 0;
+  private draining = false;
+  /** What the connection counts for the message half received. */
+  private partialHeld = 0;
+
+  constructor(
+    readonly id: number,
+    readonly connection: Link,
+  ) {
+    this.sendWindow = connection.peerInitialWindow;
+    this.receiveWindow = connection.ownInitialWindow;
+  }
+
+  /** grpc-encoding of what the peer sends. */
+  protected abstract get encoding(): string | undefined;
+  /** One message; the answer tells the reader whether to go on. */
+  abstract takeMessage(message: Uint8Array): boolean;
+  /** All messages were delivered and the peer will send no more. */
+  protected abstract remoteEnded(): void;
+  /** The bytes received break gRPC framing or a limit. */
+  protected abstract messageFault(error: RpcError): void;
+  /** Whether the frame with the last waiting byte also carries END_STREAM. */
+  abstract get endsWithData(): boolean;
+  /** Everything in the outbox went out, END_STREAM with it when `ended`. */
+  abstract outboxEmptied(ended: boolean): void;
+  /** The outbox got smaller and is not empty. */
+  abstract outboxShrank(): void;
+  /** The peer reset the stream. */
+  abstract resetByPeer(code: number): void;
+  /** The connection ended or broke the stream. */
+  abstract lost(reason: string): void;
+
+  get waitingBytes(): number {
+    return this.outbox === undefined ? 0 : this.outbox.bytes;
+  }
+
+  protected get receivingPaused(): boolean {
+    return this.paused;
+  }
+
+  /** A DATA frame; `credit` is its full length, padding included. */
+  receive(buffer: Buffer, start: number, end: number, credit: number, ended: boolean): void {
+    if (ended) this.remoteClosed = true;
+    if (this.paused || this.held !== undefined) {
+      // A copy, since a view of few bytes would keep a whole read buffer alive.
+      this.held ??= [];
+      if (end > start) this.held.push(Buffer.from(buffer.subarray(start, end)));
+      this.heldCredit += credit;
+      return;
+    }
+    this.connection.credit(this, credit);
+    const used = this.deliver(buffer, start, end);
+    if (this.closed) return;
+    if (used < end) this.held = [Buffer.from(buffer.subarray(used, end))];
+    else if (ended && this.held === undefined) this.remoteEnded();
+  }
+
+  /** Feeds bytes to the reader; the offset behind those it used. */
+  private deliver(buffer: Buffer, start: number, end: number): number {
+    if (start === end) return end;
+    this.reader ??= new MessageReader(this.connection.limits.receiveMessageBytes, this.encoding);
+    const reader = this.reader;
+    const before = this.partialHeld;
+    try {
+      const used = reader.push(buffer, start, end, this);
+      if (this.closed) return end;
+      this.connection.hold(reader.partialBytes - before);
+      this.partialHeld = reader.partialBytes;
+      if (reader.partialBytes > before && this.connection.holdsTooMuch) {
+        throw new RpcError(Status.RESOURCE_EXHAUSTED, "grpc: too many bytes held for this connection");
+      }
+      return used;
+    } catch (error) {
+      if (!(error instanceof RpcError)) throw error;
+      this.messageFault(error);
+      return end;
+    }
+  }
+
+  /** True when the bytes received end in the middle of a message. */
+  protected get cutShort(): boolean {
+    return this.reader !== undefined && !this.reader.atBoundary;
+  }
+
+  /** Whether nothing that arrived still waits for the receiver. */
+  protected get allDelivered(): boolean {
+    return this.held === undefined;
+  }
+
+  /** Nothing was received yet and nothing holds delivery back. */
+  protected get untouched(): boolean {
+    return this.reader === undefined && !this.paused && this.held === undefined;
+  }
+
+  pause(paused: boolean): void {
+    if (this.paused === paused) return;
+    this.paused = paused;
+    if (!paused && !this.draining) this.deliverHeld();
+  }
+
+  private deliverHeld(): void {
+    this.draining = true;
+    try {
+      while (this.held !== undefined && !this.paused && !this.closed) {
+        const piece = this.held.shift();
+        if (piece === undefined) {
+          this.held = undefined;
+          const credit = this.heldCredit;
+          this.heldCredit = 0;
+          this.connection.credit(this, credit);
+          this.connection.changed();
+          if (this.remoteClosed) this.remoteEnded();
+          return;
+        }
+        const used = this.deliver(piece, 0, piece.length);
+        if (used < piece.length && !this.closed) this.held.unshift(piece.subarray(used));
+      }
+    } finally {
+      this.draining = false;
+    }
+  }
+
+  /** Queues a message behind those that wait; the connection sends it when it may. */
+  protected enqueue(message: Uint8Array): void {
+    this.outbox ??= new Outbox();
+    this.outbox.push(message);
+    this.connection.hold(message.length + 5);
+    this.connection.ready(this);
+  }
+
+  /** Called by the connection when the stream leaves it; gives back what it held. */
+  release(): void {
+    this.closed = true;
+    this.connection.hold(-this.waitingBytes - this.partialHeld);
+    this.partialHeld = 0;
+    this.outbox = undefined;
+    this.reader = undefined;
+    this.held = undefined;
+    if (this.heldCredit > 0) {
+      const credit = this.heldCredit;
+      this.heldCredit = 0;
+      this.connection.creditConnection(credit);
+    }
+  }
+}
