@@ -239,7 +239,7 @@ export class ReplicatedState implements StateMachine, KvReader {
       () => `entry ${id.index} was applied after entry ${this.meta.id.index}`,
     );
     const { membership, membershipIndex } = this.meta;
-    this.meta = { id, membership, membershipIndex };
+    this.meta = { id: { index: id.index, epoch: id.epoch }, membership, membershipIndex };
     this.entryOpen = false;
     this.decodedCommand = undefined;
     this.decodedRequest = undefined;
