@@ -21,7 +21,7 @@ import {
   openNode,
   plain,
   steps,
-} from "./state-under-test.js";
+} from "./testing/state-under-test.js";
 
 test("the state answers as the naive store does, with values on disk or in memory, through kills", async () => {
   await fc.assert(
