@@ -1,5 +1,6 @@
 // A checker that has never caught anything proves nothing: every known bug, put back into the engine, is
-// caught within a few seeds, and the engine without it passes the very same seeds.
+// caught within 500 seeds by what it does, and the engine without it passes the seeds that caught it.
+// (simulation.test.ts runs the unchanged engine over a whole batch of seeds.)
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -20,10 +21,8 @@ describe("the simulation", () => {
           // The engine's own assertions may notice first; what counts is what is seen from outside.
           if (error.cause.name !== "Violation") continue;
           context.diagnostic(`seed ${seed}: ${error.invariant}: ${error.cause.message}`);
-          // The bug is what was found: without it the same seeds pass.
-          for (let same = 1; same <= seed; same++) {
-            simulate({ engine: "raft", createEngine: createRaft, seed: same });
-          }
+          // The bug is what was found: without it the same seed passes.
+          simulate({ engine: "raft", createEngine: createRaft, seed });
           return;
         }
       }
