@@ -86,6 +86,7 @@ export class World<M> implements Surroundings<M>, ClusterView {
         violated(
           `the cluster to serve again within ${liveness.allowanceUs / 1000} ms without faults`,
           liveness.missing,
+          "liveness",
         );
       }
       this.agenda.next()?.();

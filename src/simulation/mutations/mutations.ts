@@ -1,8 +1,9 @@
-// Four bugs that real Raft implementations had, each put back by overriding one decision of the engine.
+// Bugs that real Raft implementations had, each put back by overriding one decision of the engine.
 // The simulation must catch every one of them: what it cannot see fail, it cannot vouch for.
 
 import type { EngineConfig } from "../../consensus/engine.js";
 import { Raft } from "../../consensus/raft/raft.js";
+import type { ReadId } from "../../consensus/types.js";
 
 type RaftFactory = (config: EngineConfig) => Raft;
 
@@ -34,6 +35,25 @@ class ForgetsVoteOnStepDown extends Raft {
   }
 }
 
+/** Answers reads with its commit index without asking whether it still leads. */
+class ReadsWithoutQuorum extends Raft {
+  protected override onRead(ids: readonly ReadId[]): void {
+    if (this.role === "leader") for (const id of ids) this.reads.push({ id, index: this.commit });
+    else super.onRead(ids);
+  }
+}
+
+/** Tells followers to commit what they may not hold. */
+class HeartbeatsCommitUnproven extends Raft {
+  protected override broadcastHeartbeat(): void {
+    const readPosition = this.readQueue.wanted;
+    this.readQueue.broadcast();
+    for (const { node } of this.progress.values()) {
+      this.send(node, { kind: "heartbeat", term: this.term, commit: this.commit, readPosition }, true);
+    }
+  }
+}
+
 export interface Mutation {
   readonly name: string;
   readonly createEngine: RaftFactory;
@@ -44,4 +64,6 @@ export const mutations: readonly Mutation[] = [
   { name: "acknowledges before durable", createEngine: (c) => new AcknowledgesBeforeDurable(c) },
   { name: "truncates on a stale append", createEngine: (c) => new TruncatesOnStaleAppend(c) },
   { name: "clears the vote on a same-term step-down", createEngine: (c) => new ForgetsVoteOnStepDown(c) },
+  { name: "answers reads without asking a quorum", createEngine: (c) => new ReadsWithoutQuorum(c) },
+  { name: "commits by heartbeat what is not proven", createEngine: (c) => new HeartbeatsCommitUnproven(c) },
 ];
