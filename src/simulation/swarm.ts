@@ -40,6 +40,8 @@ export interface FaultOptions {
   readonly pauseUs: number;
   readonly transferEveryUs: number;
   readonly membershipEveryUs: number;
+  /** Probability that a new leader is asked for a change before it has committed anything. */
+  readonly newLeaderChanges: number;
   readonly compactEveryUs: number;
 }
 
@@ -105,8 +107,8 @@ function drawStorm(random: Random, swarm: Swarm): Swarm {
       // Memberships: changed by one leader after the other, even numbers of voters among them.
       return {
         ...stormy,
-        voters: random.pick([3, 4]),
-        faults: { ...faults, membershipEveryUs: 0.5 * electionUs },
+        voters: random.pick([3, 4, 4]),
+        faults: { ...faults, membershipEveryUs: 2 * electionUs, newLeaderChanges: 0.7 },
       };
     default:
       return stormy;
@@ -192,6 +194,7 @@ function drawMixed(random: Random): Swarm {
       downUs: random.pick([0.5, 1, 4]) * electionUs,
       newLeaderFails: random.pick([0, 0, 0.3, 0.7]),
       newLeaderFailsUs: random.pick([1, 3]) * linkUs,
+      newLeaderChanges: 0,
       powerLossEveryUs: sometimes(0.2, 20 * electionUs),
       partitionEveryUs: sometimes(0.6, quickUs),
       partitionUs: random.pick([1, 3, 8]) * electionUs,
