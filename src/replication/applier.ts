@@ -160,7 +160,7 @@ export class Applier {
     const { entry, commands, own, results } = position;
     while (position.next < commands.length) {
       const command = commands[position.next]!;
-      const preparing = position.prepared ? undefined : stateMachine.prepare(command);
+      const preparing = position.prepared ? undefined : stateMachine.prepare(command, own !== undefined);
       if (preparing !== undefined) {
         this.waiting = true;
         position.prepared = true;

@@ -115,6 +115,7 @@ class Cluster {
       requestTimeoutMs: 7000,
       electionTimeoutMs: 1000,
       retainedLogBytes,
+      retainedLogEntries: 1_000_000,
       restoredEntries: [],
       strictReconfiguration: true,
       fatal: (error) => {

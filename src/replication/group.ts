@@ -71,7 +71,7 @@ export class Group<M> implements Proposer {
       fatal: options.fatal,
     });
     this.log = new LogWriter<M>(options.group, options.wal, (message) => options.transport.send(message));
-    this.trimmer = new LogTrimmer(options.retainedLogBytes);
+    this.trimmer = new LogTrimmer(options.retainedLogBytes, options.retainedLogEntries);
     for (const entry of options.restoredEntries) this.trimmer.appended(entry);
     this.desk = new MembershipDesk<M>(this.engine, options, () => this.schedule());
     this.snapshots = new SnapshotDesk({

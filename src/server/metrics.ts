@@ -72,7 +72,8 @@ export class NodeMetrics {
   private readonly clientSent;
   readonly walBytes;
 
-  constructor(figures: NodeFigures, version: string) {
+  /** @param extensive adds the latency of every method, as etcd's --metrics=extensive does. */
+  constructor(figures: NodeFigures, version: string, extensive: boolean) {
     const registry = this.registry;
     collectDefaultMetrics({ register: registry });
     const flag = (value: boolean): number => (value ? 1 : 0);
@@ -180,13 +181,15 @@ export class NodeMetrics {
       "Calls ended, by status.",
       ["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
     );
-    this.rpcHandling = new FastHistogram(
-      registry,
-      "grpc_server_handling_seconds",
-      "Time from the first byte of a unary call to its answer.",
-      exponentialBounds(0.0001, 2, 18),
-      ["grpc_type", "grpc_service", "grpc_method"],
-    );
+    this.rpcHandling = extensive
+      ? new FastHistogram(
+          registry,
+          "grpc_server_handling_seconds",
+          "Time from the first byte of a unary call to its answer.",
+          exponentialBounds(0.0001, 2, 18),
+          ["grpc_type", "grpc_service", "grpc_method"],
+        )
+      : undefined;
     this.clientReceived = new FastCounter(
       registry,
       "etcd_network_client_grpc_received_bytes_total",
@@ -207,7 +210,7 @@ export class NodeMetrics {
       readonly method: string;
       readonly started: { value: number };
       readonly handled: Map<number, { value: number }>;
-      readonly handling: ReturnType<FastHistogram["child"]>;
+      readonly handling: ReturnType<FastHistogram["child"]> | undefined;
     }
     const methods = new Map<string, Method>();
     const of = (path: string, kind: "unary" | "stream"): Method => {
@@ -221,7 +224,7 @@ export class NodeMetrics {
           method: name,
           started: this.rpcStarted.child(type, service, name),
           handled: new Map(),
-          handling: this.rpcHandling.child(type, service, name),
+          handling: this.rpcHandling?.child(type, service, name),
         };
         // Unknown paths come from outside: they must not fill the memory.
         if (methods.size < 200) methods.set(path, method);
@@ -245,7 +248,7 @@ export class NodeMetrics {
           method.handled.set(code, child);
         }
         child.value++;
-        if (kind === "unary") method.handling.observe(seconds);
+        if (kind === "unary") method.handling?.observe(seconds);
       },
       received: (bytes) => this.clientReceived.add(bytes),
       sent: (bytes) => this.clientSent.add(bytes),

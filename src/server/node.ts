@@ -76,6 +76,7 @@ export class Node {
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  private spaceExceeded = false;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -106,7 +107,7 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.metrics = new NodeMetrics(this.figures(), apiVersion);
+    this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
     this.network = new PeerNetwork<RaftMessage>({
@@ -163,6 +164,7 @@ export class Node {
       requestTimeoutMs: requestTimeoutMs(config),
       electionTimeoutMs: config.electionTimeoutMs,
       retainedLogBytes: bounds.retainedLogBytes,
+      retainedLogEntries: config.snapshotCount,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
       fatal: (error) => this.fail(error),
@@ -196,7 +198,10 @@ export class Node {
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
-    this.every(500, () => this.publish());
+    this.every(500, () => {
+      this.publish();
+      this.checkSpace();
+    });
     const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
@@ -307,6 +312,12 @@ export class Node {
     });
   }
 
+  /** Looks whether the store has outgrown its quota; until it shrinks, writes that add are refused. */
+  private checkSpace(): void {
+    const { quotaBackendBytes: quota } = this.config;
+    this.spaceExceeded = quota !== undefined && this.storage.state.sizes().totalBytes > quota;
+  }
+
   private figures(): ConstructorParameters<typeof NodeMetrics>[0] {
     const { state } = this.storage;
     return {
@@ -350,6 +361,9 @@ export class Node {
       limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
       strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
+      get spaceExceeded() {
+        return node.spaceExceeded;
+      },
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };
   }
