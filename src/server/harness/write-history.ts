@@ -110,6 +110,12 @@ export class WriteHistory {
     return Math.round((count.length * 1000) / (to - from));
   }
 
+  /** Milliseconds that acknowledged writes begun at or after `from` took, shortest first. */
+  latencies(from: number): number[] {
+    const counted = this.all().filter((write) => write.acknowledged && write.begunAt >= from);
+    return counted.map((write) => write.knownAt - write.begunAt).sort((a, b) => a - b);
+  }
+
   /** Holds what a linearizable read showed (or any read of a node known to have caught up) against the history. */
   compare(snapshot: Snapshot, by: string): void {
     const seen = new Map<string, Row>();
