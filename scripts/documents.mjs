@@ -1,11 +1,12 @@
-// Writes the generated parts of documents: the table of options in docs/operations.md. A test checks
-// that they are current.
+// Writes the generated parts of documents: the pages of the API and its errors, and the table of options
+// in docs/operations.md. Tests check that they are current.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { prepare, root } from "./prepare.mjs";
+import { prepare, root, run } from "./prepare.mjs";
 
 prepare();
+run(process.execPath, [join(root, "dist/src/api/docs/write.js")]);
 const { markdownTable } = await import(pathToFileURL(join(root, "dist/src/server/config/help.js")));
 
 const file = join(root, "docs", "operations.md");

@@ -1,8 +1,8 @@
 // Brings a checkout to a runnable state: installs dependencies when they are missing or outdated and
 // compiles TypeScript when a source is newer than the last build. Does nothing when all is fresh.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -40,22 +40,42 @@ export function install() {
   run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { stdio: ["ignore", 2, 2] });
 }
 
+/** The newest modification of anything below the folder; a folder's own tells of files that went. */
+function newestBelow(folder) {
+  let newest = modified(folder);
+  if (newest === 0) return 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    newest = Math.max(newest, entry.isDirectory() ? newestBelow(path) : modified(path));
+  }
+  return newest;
+}
+
+/** A compiled file whose source is gone must not be found by the test runner. */
+function removeOrphans() {
+  for (const path of filesBelow(join(root, "dist"))) {
+    const source = /^(.*)\.js(?:\.map)?$/.exec(relative(join(root, "dist"), path))?.[1];
+    if (source !== undefined && !existsSync(join(root, `${source}.ts`))) rmSync(path);
+  }
+}
+
 export function build() {
   const built = modified(stamp);
   const sources = [
-    join(root, "tsconfig.json"),
-    ...filesBelow(join(root, "src")),
-    ...filesBelow(join(root, "bench")),
+    modified(join(root, "tsconfig.json")),
+    ...["src", "bench"].map((name) => newestBelow(join(root, name))),
   ];
-  if (built > 0 && sources.every((path) => modified(path) < built)) return;
+  if (built > 0 && Math.max(...sources) < built) return;
   console.error("compiling");
   const begun = new Date();
-  // A compiled file whose source is gone must not be found by the test runner.
-  rmSync(join(root, "dist"), { recursive: true, force: true });
+  rmSync(stamp, { force: true });
   run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", root], {
     stdio: ["ignore", 2, 2],
   });
-  writeFileSync(stamp, `${begun.toISOString()}\n`);
+  removeOrphans();
+  writeFileSync(stamp, "");
+  // What was changed while the compiler ran counts as newer.
+  utimesSync(stamp, begun, begun);
 }
 
 export function prepare() {

@@ -55,6 +55,8 @@ export interface ApiContext {
   /** Hash over the whole store, unsigned 32-bit; for tests and comparison of stopped clusters. */
   hash(): Promise<number>;
   readonly limits: ApiLimits;
+  /** False lets membership changes through that leave fewer started voters than a majority. Default true. */
+  readonly strictReconfiguration?: boolean;
   /** Milliseconds since 1970. */
   now(): number;
   /** Told of exceptions no request should cause; the caller got an internal error. */

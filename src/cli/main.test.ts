@@ -115,6 +115,21 @@ describe("the quorate command", () => {
   });
 });
 
+describe("quorate simulate", () => {
+  it("runs a seed the same way every time, and says what it covered", async () => {
+    const first = await quorate("simulate", "--seed=7");
+    assert.equal(first.status, 0, first.stderr);
+    assert.match(first.stdout, /^seed 7 passed: \d+ steps, /);
+    assert.deepEqual(await quorate("simulate", "--engine=raft", "--seed=7"), first);
+  });
+
+  it("refuses an engine there is not, and a seed that is none", async () => {
+    const unknown = await quorate("simulate", "--engine=paxos", "--seed=1");
+    assert.deepEqual([unknown.status, unknown.stdout], [2, 'there is no engine "paxos"; known: raft\n']);
+    assert.equal((await quorate("simulate", "--seed=-1")).status, 2);
+  });
+});
+
 describe("a server that cannot start", () => {
   const anywhere = ["--listen-client-urls=http://127.0.0.1:0", "--listen-peer-urls=http://127.0.0.1:0"];
   /** Its last words; what comes before are log lines. */

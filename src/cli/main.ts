@@ -53,6 +53,8 @@ function build(): Command {
     .option("--seed <number>", "replay this seed", wholeNumber)
     .option("--seeds <number>", "run this many seeds", positiveInteger)
     .option("--seconds <number>", "run new seeds for this long", positiveInteger)
+    .option("--first-seed <number>", "with --seeds or --seconds: where to begin", wholeNumber)
+    .option("--trace", "with --seed: print every step")
     .action(async (options: import("./simulate.js").SimulateOptions) => {
       const { runSimulate } = await import("./simulate.js");
       process.exitCode = await runSimulate(options);

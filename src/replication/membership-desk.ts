@@ -72,7 +72,8 @@ export class MembershipDesk<M> {
           return failed("learnerNotReady", "refused");
         }
       } else if (this.options.strictReconfiguration && step.op !== "addLearner") {
-        if (step.op === "remove" && !isVoter(membership, step.node)) continue;
+        // A learner that leaves, or a voter that is given other addresses, changes no quorum.
+        if (isVoter(membership, step.node) !== (step.op === "remove")) continue;
         const voters = members(membership).filter((node) => isVoter(membership, node));
         const active = voters.filter(
           (node) =>

@@ -141,6 +141,10 @@ export interface Channel {
   stream(path: string, options: CallOptions, events: ClientStreamEvents): ClientStream;
   /** Resolves when connected; rejects with RpcError UNAVAILABLE. */
   connect(): Promise<void>;
+  /**
+   * The connection is gone. A server that drains makes `ready` false first; calls that run may then
+   * still finish, and connect() already makes a new connection.
+   */
   onClose(listener: (reason: string) => void): void;
   close(): void;
 }

@@ -329,3 +329,18 @@ test("methods added while running are served on connections that asked for them 
   );
   assert.throws(() => server.addMethods([{ kind: "unary", path: "Method", handle: () => {} }]), /malformed/);
 });
+
+test("trailers that cannot be sent are the handler's defect: reported, and the call still ends", async (t) => {
+  const reports: string[] = [];
+  const bad: RawMethod = {
+    kind: "unary",
+    path: "/t.Bad/Trailers",
+    handle: () => {
+      throw new RpcError(Status.ABORTED, "x", [["Bad Name", "v"]]);
+    },
+  };
+  const { port } = await serve(t, { methods: [bad], onHandlerError: (error) => reports.push(String(error)) });
+  const answer = await callUnary(await dial(t, port), "/t.Bad/Trailers", Buffer.alloc(0));
+  assert.equal(answer.code, Status.UNKNOWN);
+  assert.match(reports.join(), /invalid metadata name/);
+});

@@ -7,7 +7,7 @@ import { type CallSink, ClientCallStream } from "./client-stream.js";
 import type { DeadlineWheel } from "./deadlines.js";
 import { fieldsOf, formatTimeout } from "./grpc/metadata.js";
 import { type ResponseHead, responseHead } from "./grpc/response-head.js";
-import { type HeaderField, HpackListTooLong } from "./hpack/decoder.js";
+import { HpackListTooLong } from "./hpack/decoder.js";
 import { Http2Connection } from "./http2/connection.js";
 import { responseFault } from "./http2/field-rules.js";
 import {
@@ -19,7 +19,7 @@ import {
   Setting,
   StreamError,
 } from "./http2/frames.js";
-import { HeaderBlocks } from "./http2/header-blocks.js";
+import { changesTable, HeaderBlocks } from "./http2/header-blocks.js";
 import type { ConnectionHost } from "./http2/link.js";
 
 export interface ClientHost extends ConnectionHost {
@@ -32,6 +32,10 @@ export interface ClientHost extends ConnectionHost {
   connectionEnded(connection: ClientConnection, reason: string, error: ConnectionError | undefined): void;
 }
 
+const keptBlocks = 256;
+/** Literal field without indexing, new name (RFC 7541 section 6.2.2); the value follows. */
+const timeoutName = Buffer.from("\x00\x0cgrpc-timeout", "latin1");
+
 /** A response head, or why its header list is malformed as headers and as trailers. */
 interface Response {
   readonly head: ResponseHead;
@@ -43,6 +47,8 @@ export class ClientConnection extends Http2Connection {
   readonly deadlines: DeadlineWheel;
   private readonly responses: HeaderBlocks<Response>;
   private nextStream = 1;
+  /** Request headers by path, without timeout and metadata, as long as they mean the same. */
+  private readonly blocks = new Map<string, Buffer>();
   private leaving: string | undefined;
 
   constructor(
@@ -72,7 +78,22 @@ export class ClientConnection extends Http2Connection {
 
   /** Opens a call; `mayOpen` must be true. @throws TypeError for metadata that cannot be sent. */
   open(path: string, options: CallOptions, sink: CallSink, deadlineAt: number | undefined): ClientCallStream {
-    const fields: HeaderField[] = [
+    const metadata = options.metadata === undefined ? [] : fieldsOf(options.metadata);
+    let block = this.blocks.get(path) ?? this.requestBlock(path);
+    if (deadlineAt !== undefined) block = withTimeout(block, formatTimeout(deadlineAt - performance.now()));
+    if (metadata.length > 0) block = Buffer.concat([block, this.encodeBlock(metadata)]);
+    const id = this.nextStream;
+    this.nextStream += 2;
+    const stream = new ClientCallStream(id, this, sink, deadlineAt);
+    this.adopt(stream);
+    this.sendBlock(id, block, false);
+    if (this.nextStream > maxStreamId) this.retire("stream ids exhausted");
+    return stream;
+  }
+
+  /** The fields every call of this path has; kept while they mean the same. */
+  private requestBlock(path: string): Buffer {
+    const block = this.encodeBlock([
       [":method", "POST"],
       [":scheme", "http"],
       [":path", path],
@@ -80,17 +101,13 @@ export class ClientConnection extends Http2Connection {
       ["content-type", "application/grpc"],
       ["te", "trailers"],
       ["user-agent", this.client.userAgent],
-    ];
-    if (deadlineAt !== undefined)
-      fields.push(["grpc-timeout", formatTimeout(deadlineAt - performance.now())]);
-    if (options.metadata !== undefined) fields.push(...fieldsOf(options.metadata));
-    const id = this.nextStream;
-    this.nextStream += 2;
-    const stream = new ClientCallStream(id, this, sink, deadlineAt);
-    this.adopt(stream);
-    this.sendFields(id, fields, false);
-    if (this.nextStream > maxStreamId) this.retire("stream ids exhausted");
-    return stream;
+    ]);
+    if (!changesTable(block, 0, block.length) && this.blocks.size < keptBlocks) this.blocks.set(path, block);
+    return block;
+  }
+
+  protected override headerTableChanged(): void {
+    this.blocks.clear();
   }
 
   protected headerBlock(
@@ -176,4 +193,14 @@ export class ClientConnection extends Http2Connection {
   protected ended(reason: string, error: ConnectionError | undefined): void {
     this.client.connectionEnded(this, reason, error);
   }
+}
+
+/** A block is a sequence of fields: a literal that enters no table may follow what is there. */
+function withTimeout(block: Buffer, timeout: string): Buffer {
+  const whole = Buffer.allocUnsafe(block.length + timeoutName.length + 1 + timeout.length);
+  block.copy(whole, 0);
+  timeoutName.copy(whole, block.length);
+  whole[block.length + timeoutName.length] = timeout.length;
+  whole.write(timeout, block.length + timeoutName.length + 1, "latin1");
+  return whole;
 }

@@ -15,6 +15,7 @@ import { StreamSink, type UnaryDone, UnarySink } from "./call-sinks.js";
 import { ClientConnection, type ClientHost } from "./client-connection.js";
 import type { CallSink, ClientCallStream } from "./client-stream.js";
 import { DeadlineWheel } from "./deadlines.js";
+import { fieldsOf } from "./grpc/metadata.js";
 import type { ConnectionError } from "./http2/frames.js";
 import { ChunkPool } from "./http2/output.js";
 import { type RpcLimits, resolveLimits } from "./limits.js";
@@ -198,6 +199,8 @@ export class RpcChannel implements Channel, ClientHost {
       queueMicrotask(() => sink.end(end));
       return undefined;
     }
+    // What cannot be sent must throw here, not when its turn comes.
+    if (options.metadata !== undefined) fieldsOf(options.metadata);
     const highWater = this.limits.streamHighWaterBytes;
     const call = new WaitingCall(path, options, sink, deadlineAt, this.deadlines, highWater);
     this.waiting.push(call);

@@ -32,7 +32,9 @@ export interface RpcLimits {
 
 /** Frames a second of each kind that costs its sender little and us something. */
 export interface FloodLimits {
+  /** Streams reset before they were answered, by the peer or by us for its faults. */
   readonly resets: number;
+  /** Generous by default: grpc-go's bandwidth estimator pings once a round trip while data flows. */
   readonly pings: number;
   readonly settings: number;
   readonly priorities: number;
@@ -59,7 +61,7 @@ export const defaultRpcLimits: RpcLimits = {
   keepaliveTimeoutMs: 20_000,
   flood: {
     resets: 2000,
-    pings: 1000,
+    pings: 100_000,
     settings: 100,
     priorities: 5000,
     emptyData: 1000,

@@ -64,6 +64,8 @@ export class MessageQueue<T> implements AsyncIterable<T> {
       if (!this.finished || this.items.length > 0) this.abandoned();
       this.items = [];
       this.finished = true;
+      // Nobody reads on: let the rest come and be dropped, rather than hold the connection's window.
+      if (this.paused) this.pause(false);
     }
   }
 }

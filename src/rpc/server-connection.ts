@@ -5,7 +5,8 @@ import type { Socket } from "node:net";
 import { type RawMethod, type RpcObserver, Status } from "./call.js";
 import type { DeadlineWheel } from "./deadlines.js";
 import { encodeMessage } from "./grpc/metadata.js";
-import { type Refusal, type RequestHead, requestHead } from "./grpc/request-head.js";
+import type { Refusal, RequestHead } from "./grpc/request-head.js";
+import { RequestHeads } from "./grpc/request-heads.js";
 import { type HeaderField, HpackListTooLong } from "./hpack/decoder.js";
 import { Http2Connection } from "./http2/connection.js";
 import { trailersFault } from "./http2/field-rules.js";
@@ -31,6 +32,7 @@ const drainPingPatienceMs = 1000;
 export class ServerConnection extends Http2Connection {
   readonly observer: RpcObserver | undefined;
   readonly deadlines: DeadlineWheel;
+  private readonly parsed: RequestHeads;
   private readonly heads: HeaderBlocks<RequestHead>;
   /** Highest stream id the client opened, and the highest we still accept. */
   private lastStream = 0;
@@ -48,12 +50,14 @@ export class ServerConnection extends Http2Connection {
     super(socket, server);
     this.observer = server.observer;
     this.deadlines = server.deadlines;
-    this.heads = new HeaderBlocks(this.decoder, (fields) => requestHead(fields, server.methods));
+    this.parsed = new RequestHeads(server.methods);
+    this.heads = new HeaderBlocks(this.decoder, (fields) => this.parsed.parse(fields));
     this.sendOwnSettings(true);
   }
 
   /** Methods were added: remembered answers about them no longer hold. */
   methodsChanged(): void {
+    this.parsed.forget();
     this.heads.forget();
   }
 

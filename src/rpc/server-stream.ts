@@ -160,12 +160,17 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
 
   /** The handler threw: a status if it is one, else UNKNOWN and a report. */
   private failed(error: unknown): void {
+    let defect = error;
     if (error instanceof RpcError) {
-      this.end(error.code, error.message, error.trailers);
-      return;
+      try {
+        this.end(error.code, error.message, error.trailers);
+        return;
+      } catch (invalidTrailers) {
+        defect = invalidTrailers;
+      }
     }
-    this.connection.handlerFailed(error, this.path);
-    this.end(Status.UNKNOWN, error instanceof Error ? error.message : String(error));
+    this.connection.handlerFailed(defect, this.path);
+    this.end(Status.UNKNOWN, defect instanceof Error ? defect.message : String(defect));
   }
 
   onMessage(listener: (message: Uint8Array) => void): void {
@@ -220,8 +225,10 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     this.sendHeaders(fieldsOf(metadata));
   }
 
+  /** @throws TypeError for trailers that cannot be sent; the call goes on then. */
   end(code: Status, message = "", trailers: Metadata = []): void {
     if (this.ended) return;
+    if (trailers.length > 0) fieldsOf(trailers);
     this.ended = true;
     this.ending =
       code === Status.OK && message === "" && trailers.length === 0 ? okEnding : { code, message, trailers };

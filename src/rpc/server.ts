@@ -19,7 +19,10 @@ export interface RpcServerOptions {
   readonly observer?: RpcObserver;
   /** Shared by those who want everything to leave at one moment; its own by default. */
   readonly flusher?: TurnFlusher;
-  /** Gets the HTTP/1.1 connections; without it they are closed. */
+  /**
+   * Gets the HTTP/1.1 connections; without it they are answered 505. It need not listen itself, but then
+   * node does not enforce its headersTimeout and requestTimeout: set its `timeout` against slow clients.
+   */
   readonly http1?: HttpServer;
   /** A connection ended because its peer broke the protocol or a limit. */
   readonly onConnectionError?: (error: ConnectionError, peer: string, reason: string) => void;
@@ -43,12 +46,21 @@ export class RpcServer implements ServerHost {
   private ticker: NodeJS.Timeout | undefined;
   private drained: (() => void) | undefined;
   private stopping = false;
+  /** HTTP/1.1 requests that are being answered. */
+  private http1Requests = 0;
 
   constructor(private readonly options: RpcServerOptions) {
     this.limits = resolveLimits(options.limits);
     this.flusher = options.flusher ?? new TurnFlusher();
     this.observer = options.observer;
     this.methods.add(options.methods);
+    options.http1?.on("request", (_, response) => {
+      this.http1Requests++;
+      response.once("close", () => {
+        this.http1Requests--;
+        this.checkDrained();
+      });
+    });
   }
 
   /** Connections that speak HTTP/2. */
@@ -133,7 +145,15 @@ export class RpcServer implements ServerHost {
   connectionEnded(connection: ServerConnection, reason: string, error: ConnectionError | undefined): void {
     this.open.delete(connection);
     if (error !== undefined) this.options.onConnectionError?.(error, connection.peer, reason);
-    if (this.open.size === 0) this.drained?.();
+    this.checkDrained();
+  }
+
+  private get busy(): boolean {
+    return this.open.size > 0 || this.http1Requests > 0;
+  }
+
+  private checkDrained(): void {
+    if (!this.busy) this.drained?.();
   }
 
   handlerFailed(error: unknown, path: string): void {
@@ -146,14 +166,14 @@ export class RpcServer implements ServerHost {
   }
 
   /**
-   * Stops accepting, tells every client to go elsewhere, and lets running calls finish for `graceMs`;
-   * then whatever is left is cut. Resolves when no connection is left.
+   * Stops accepting, tells every client to go elsewhere, and lets running calls (and HTTP/1.1 requests)
+   * finish for `graceMs`; then whatever is left is cut. Resolves when no connection is left.
    */
   async drain(graceMs: number): Promise<void> {
     this.stopping = true;
     this.listener?.close();
     for (const connection of this.open) connection.drain();
-    if (this.open.size > 0) {
+    if (this.busy) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
         this.drained = () => {

@@ -120,12 +120,17 @@ function encode(schema: DescMessage, init: unknown): Uint8Array {
 }
 
 function fail(error: unknown, call: ServerCall, options: ServiceOptions): void {
+  let defect = error;
   if (error instanceof RpcError) {
-    call.end(error.code, error.message, error.trailers);
-    return;
+    try {
+      call.end(error.code, error.message, error.trailers);
+      return;
+    } catch (invalidTrailers) {
+      defect = invalidTrailers;
+    }
   }
-  options.onError?.(error, call.path);
-  call.end(Status.UNKNOWN, error instanceof Error ? error.message : String(error));
+  options.onError?.(defect, call.path);
+  call.end(Status.UNKNOWN, defect instanceof Error ? defect.message : String(defect));
 }
 
 function unaryMethod(

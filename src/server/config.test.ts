@@ -31,9 +31,9 @@ describe("parseServerConfig() without settings", () => {
       name: "default",
       dataDir: "default.quorate",
       walDir: "default.quorate/wal",
-      listenClientUrls: [{ host: "localhost", port: 2379, url: "http://localhost:2379" }],
+      listenClientUrls: [{ host: "127.0.0.1", port: 2379, url: "http://localhost:2379" }],
       advertiseClientUrls: ["http://localhost:2379"],
-      listenPeerUrls: [{ host: "localhost", port: 2380, url: "http://localhost:2380" }],
+      listenPeerUrls: [{ host: "127.0.0.1", port: 2380, url: "http://localhost:2380" }],
       initialAdvertisePeerUrls: ["http://localhost:2380"],
       initialCluster: [{ name: "default", peerUrls: ["http://localhost:2380"] }],
       initialClusterState: "new",
@@ -217,13 +217,13 @@ describe("a wrong value", () => {
       '--listen-client-urls: "http://example.org:1" must have an IP address (or localhost) to listen on',
     ],
     [
-      ["--listen-client-urls=http://127.0.0.1:1,http://127.0.0.1:1"],
-      "--listen-client-urls: http://127.0.0.1:1 is given twice",
+      ["--listen-client-urls=http://127.0.0.1:1,http://localhost:1"],
+      "--listen-client-urls: 127.0.0.1:1 is given twice",
     ],
     [["--listen-client-urls=,"], "--listen-client-urls: at least one URL is needed"],
     [
       ["--listen-peer-urls=http://localhost:2379"],
-      "http://localhost:2379 is in both --listen-client-urls and --listen-peer-urls",
+      "127.0.0.1:2379 is in both --listen-client-urls and --listen-peer-urls",
     ],
     [
       ["--listen-peer-urls=http://0.0.0.0:1"],
@@ -293,15 +293,21 @@ describe("parseServerConfig() on anything", () => {
     const argument = fc
       .tuple(flag, fc.oneof(fc.string(), fc.integer().map(String)))
       .map(([name, value]) => `--${name}=${value}`);
+    const yaml = fc.oneof(
+      fc.string(),
+      fc.string({ unit: fc.constantFrom(..."name:- &*!{}[]\n\t'\"|>#%@a1,?") }),
+      fc.tuple(flag, fc.jsonValue()).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`),
+    );
     fc.assert(
-      fc.property(fc.array(argument, { maxLength: 4 }), fc.string(), (argv, file) => {
+      fc.property(fc.array(argument, { maxLength: 4 }), yaml, (argv, file) => {
         try {
-          parse(argv, {}, file);
+          parse(["--config-file=f", ...argv], {}, file);
         } catch (error) {
           assert.ok(error instanceof ConfigError, String(error));
+          assert.ok(!/[\r\n]/.test(error.message), JSON.stringify(error.message));
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 1000 },
     );
   });
 });

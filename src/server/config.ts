@@ -5,7 +5,13 @@ import { join } from "node:path";
 import { ConfigError } from "./config/errors.js";
 import { defaultQuotaBytes, type OptionName, type OptionSpec, optionByName } from "./config/options.js";
 import { readSettings, type Setting } from "./config/sources.js";
-import { isWildcard, type ListenUrl, parseAdvertisedUrls, parseListenUrls } from "./config/urls.js";
+import {
+  addressOf,
+  isWildcard,
+  type ListenUrl,
+  parseAdvertisedUrls,
+  parseListenUrls,
+} from "./config/urls.js";
 import {
   booleanValue,
   choiceValue,
@@ -75,10 +81,10 @@ export function parseServerConfig(
   const dataDir = values.string("data-dir", `${name}.quorate`);
   const clients = listenAndAdvertise(values, "listen-client-urls", 2379, "advertise-client-urls");
   const peers = listenAndAdvertise(values, "listen-peer-urls", 2380, "initial-advertise-peer-urls");
-  const portsTaken = new Map(clients.listen.map((one) => [one.url, one]));
+  const clientAddresses = new Set(clients.listen.map(addressOf));
   for (const peer of peers.listen)
-    if (peer.port !== 0 && portsTaken.has(peer.url))
-      throw new ConfigError(`${peer.url} is in both --listen-client-urls and --listen-peer-urls`);
+    if (peer.port !== 0 && clientAddresses.has(addressOf(peer)))
+      throw new ConfigError(`${addressOf(peer)} is in both --listen-client-urls and --listen-peer-urls`);
 
   const config: ServerConfig = {
     name,

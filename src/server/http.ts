@@ -20,8 +20,8 @@ export function createHttpServer(options: HttpOptions): Server {
     });
   });
   server.keepAliveTimeout = 30_000;
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 30_000;
+  // A server that does not listen itself has no other guard against a client that sends nothing.
+  server.timeout = 30_000;
   return server;
 }
 

@@ -348,6 +348,7 @@ export class Node {
       },
       hash: () => storage.state.hash(),
       limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };

@@ -16,9 +16,11 @@ export const coverageNames = [
   "snapshotsFailed",
   "snapshotsInstalled",
   "compactions",
+  "stateAheadOfLog",
   "partitions",
   "oneWayPartitions",
   "isolations",
+  "swizzles",
   "messagesSent",
   "messagesLost",
   "messagesDuplicated",
@@ -41,6 +43,7 @@ export const coverageNames = [
   "readsAsked",
   "readsAnswered",
   "readsRefused",
+  "retirements",
   "livenessReached",
 ] as const;
 

@@ -67,6 +67,18 @@ export class SimulatedDisk {
     this.underWay = 0;
   }
 
+  /**
+   * What a driver does before it starts an engine: a log that does not hold the last applied entry (the
+   * state machine became durable first) restarts after it. True when that was so.
+   */
+  recover(): boolean {
+    const { id } = this.machine.meta;
+    if (this.log.covers(id.index, id.epoch)) return false;
+    this.log.after = id;
+    this.log.entries = [];
+    return true;
+  }
+
   private startWriting(): void {
     this.underWay = this.writes.length;
     const { meanUs, stallProbability, stallUs } = this.options();

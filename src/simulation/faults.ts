@@ -2,6 +2,7 @@
 // compactions, each at its own random times until the safety phase ends. Everything drawn here is undone
 // by quiet().
 
+import { jointVoteResult } from "../consensus/quorum/joint.js";
 import type { NodeId } from "../consensus/types.js";
 import type { Agenda } from "./agenda.js";
 import type { Coverage } from "./coverage.js";
@@ -42,6 +43,17 @@ export class Faults<M> {
       if (!node.running) node.start();
       node.resume();
     }
+  }
+
+  /** Takes one node down for good, if every membership that any node holds has its majorities without it. */
+  retireOne(): void {
+    const candidate = this.random.pick([...this.nodes.values()]);
+    const spared = [...this.nodes.values()].every(({ status: { membership } }) => {
+      return jointVoteResult(membership, (id) => id !== candidate.id) === "won";
+    });
+    if (!spared) return;
+    this.coverage.count("retirements");
+    candidate.crash();
   }
 
   /** A node was elected: the moments in which little of its term is anywhere else yet. */
@@ -130,7 +142,7 @@ export class Faults<M> {
   private partition(): void {
     const ids = [...this.nodes.keys()];
     const side = new Set(ids.filter(() => this.random.chance(0.5)));
-    switch (this.random.below(4)) {
+    switch (this.random.below(5)) {
       case 0:
         this.isolate(this.victim()?.id ?? this.random.pick(ids));
         return;
@@ -146,6 +158,9 @@ export class Faults<M> {
         this.cut(ids, (from, to) => (deaf ? to : from) === mute);
         break;
       }
+      case 3:
+        this.swizzle(ids.filter((id) => side.has(id)));
+        return;
       default:
         this.coverage.count("partitions");
         this.cut(ids, () => this.random.chance(0.3));
@@ -157,6 +172,19 @@ export class Faults<M> {
     this.coverage.count("isolations");
     this.cut([...this.nodes.keys()], (from, to) => (from === alone) !== (to === alone));
     this.healLater();
+  }
+
+  /** Nodes drop out one by one and come back in another order. */
+  private swizzle(ids: readonly NodeId[]): void {
+    this.coverage.count("swizzles");
+    const { partitionUs } = this.options;
+    for (const id of ids) {
+      this.agenda.after(this.random.below(partitionUs), () => {
+        if (this.stopped) return;
+        this.cut([...this.nodes.keys()], (from, to) => from === id || to === id);
+        this.agenda.after(this.random.exponential(partitionUs), () => this.network.restore(id));
+      });
+    }
   }
 
   private healLater(): void {

@@ -83,7 +83,7 @@ export class Liveness<M> {
   private leader(): SimulatedNode<M> | undefined {
     let leader: SimulatedNode<M> | undefined;
     for (const node of this.nodes.values()) {
-      if (node.status.role !== "leader") continue;
+      if (!node.running || node.status.role !== "leader") continue;
       if (leader === undefined || node.status.epoch > leader.status.epoch) leader = node;
     }
     return leader;
@@ -101,7 +101,8 @@ export class Liveness<M> {
       return false;
     }
     const behind = members(membership).filter((id) => {
-      const { status, machine } = this.nodes.get(id)!;
+      const { running, status, machine } = this.nodes.get(id)!;
+      if (!running) return false;
       return status.epoch !== epoch || machine.meta.id.index !== commit;
     });
     this.missing = `members ${behind} where the leader is: ${this.describe()}`;
@@ -110,7 +111,8 @@ export class Liveness<M> {
 
   private describe(): string {
     return [...this.nodes.values()]
-      .map(({ id, status, machine }) => {
+      .map(({ id, running, status, machine }) => {
+        if (!running) return `n${id} down for ever`;
         const { role, epoch, commit, lastIndex } = status;
         return `n${id} ${role} term ${epoch} last ${lastIndex} commit ${commit} applied ${machine.meta.id.index}`;
       })

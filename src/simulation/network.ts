@@ -38,12 +38,15 @@ export class SimulatedNetwork {
     return true;
   }
 
-  isCut(from: NodeId, to: NodeId): boolean {
-    return this.cut.has(link(from, to));
-  }
-
   cutLink(from: NodeId, to: NodeId): void {
     if (from !== to) this.cut.add(link(from, to));
+  }
+
+  /** Makes every link of this node whole. */
+  restore(node: NodeId): void {
+    for (const key of this.cut) {
+      if (Math.floor(key / linkBase) === node || key % linkBase === node) this.cut.delete(key);
+    }
   }
 
   heal(): void {
@@ -79,6 +82,9 @@ export class SimulatedNetwork {
   }
 }
 
+/** Above every node id of a simulation. */
+const linkBase = 1024;
+
 function link(from: NodeId, to: NodeId): number {
-  return from * 1024 + to;
+  return from * linkBase + to;
 }

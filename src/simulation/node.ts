@@ -123,9 +123,7 @@ export class SimulatedNode<M> implements NodeView {
     this.running = true;
     this.paused = false;
     if (this.incarnation > 1) world.coverage.count("restarts");
-    if (disk.log.lastIndex < disk.machine.meta.id.index) {
-      violated(`the state machine of node ${this.id} durable no further than its log`, "it is ahead");
-    }
+    if (disk.recover()) world.coverage.count("stateAheadOfLog");
     this.log = disk.log.copy();
     this.hardState = disk.hardState;
     this.stateMachine = new SimulatedMachine(disk.machine);
@@ -158,7 +156,6 @@ export class SimulatedNode<M> implements NodeView {
   crash(): void {
     if (!this.running) return;
     this.world.trace.event(this.id, "crash", this.status.epoch, this.log.lastIndex);
-    this.running = false;
     this.engine = undefined;
     this.backlog = [];
     this.inputs = [];
@@ -167,6 +164,9 @@ export class SimulatedNode<M> implements NodeView {
     this.applying = false;
     this.waitingReads = [];
     this.staged.clear();
+    // What was applied may have reached the disk by itself in time.
+    if (this.random.chance(0.7)) this.flushState();
+    this.running = false;
     this.disk.crash();
     this.world.network.senderDied(this.id);
     this.world.listener.crashed(this);
@@ -379,13 +379,15 @@ export class SimulatedNode<M> implements NodeView {
   private install(id: EntryId): MachineState {
     const state = this.staged.get(keyOf(id));
     if (state === undefined)
-      violated("a snapshot that was received to be installed", `${id.index}@${id.epoch}`);
+      broken("a snapshot that was received to be installed", `${id.index}@${id.epoch}`);
     this.staged.clear();
     if (id.index < this.stateMachine.applied) {
-      violated(`a snapshot above ${this.stateMachine.applied}, which is applied`, `${id.index}`);
+      broken(`a snapshot above ${this.stateMachine.applied}, which is applied`, `${id.index}`);
     }
     this.world.coverage.count("snapshotsInstalled");
     this.stateMachine.install(state);
+    // The state is there before the log says so: the other way round a crash would leave a hole.
+    if (this.world.swarm.stateAheadOfLog) this.disk.machine = state;
     this.unapplied = this.unapplied.filter(({ index }) => index > id.index);
     this.world.checker.applied(this);
     this.world.listener.snapshotInstalled(this);
@@ -420,19 +422,22 @@ export class SimulatedNode<M> implements NodeView {
     world.agenda.after(this.random.exponential(this.tickUs), () => this.enter(incarnation, attempt));
   }
 
-  /** The state machine's own durability, which follows that of the log. */
+  /** Makes the state machine durable as it is. */
   flushState(): void {
     if (!this.running || this.paused) return;
-    if (this.disk.log.covers(this.machine.meta.id.index, this.machine.meta.id.epoch)) {
+    const { index, epoch } = this.machine.meta.id;
+    if (this.world.swarm.stateAheadOfLog || this.disk.log.covers(index, epoch))
       this.disk.machine = this.machine;
-    }
   }
 
   /** Cuts the log, keeping `keep` entries below what the state machine holds durably. */
   compact(keep: number): void {
     if (!this.running || this.paused) return;
     const upTo = this.disk.machine.meta.id.index - keep;
-    if (upTo <= this.log.after.index || upTo <= this.disk.log.after.index) return;
+    const { log } = this.disk;
+    // Cut where both logs hold the entry: the disk's may still lack it, or hold what it replaces.
+    if (upTo <= this.log.after.index || upTo <= log.after.index) return;
+    if (log.epochAt(upTo) === undefined || log.epochAt(upTo) !== this.log.epochAt(upTo)) return;
     this.world.coverage.count("compactions");
     this.log.compact(upTo);
     this.disk.log.compact(upTo);
@@ -442,4 +447,8 @@ export class SimulatedNode<M> implements NodeView {
 
 function keyOf({ index, epoch }: EntryId): string {
   return `${index}@${epoch}`;
+}
+
+function broken(expected: string, found: string): never {
+  violated(expected, found, "rules of Ready");
 }

@@ -40,8 +40,8 @@ export interface StateOptions {
   readonly bootstrap?: { readonly membership: Membership; readonly members: readonly MemberInfo[] };
   /** Bytes of recent rows kept in memory. Default 32 MiB. */
   readonly cacheBytes?: number;
-  /** Told the changes of every revision right after it was applied, in revision order. */
-  readonly onRevision?: (revision: number, events: readonly KeyEvent[]) => void;
+  /** Rows a compaction deletes before traffic gets its turn. Default 1000. */
+  readonly sweepRows?: number;
   /** Background work failed; the process should stop. */
   readonly onFatal: (error: Error) => void;
   /** Lets other work run between pieces of background work. Default: setImmediate. */
@@ -144,6 +144,14 @@ export class ReplicatedState implements StateMachine, KvReader {
     return this.kv.readTxn(request);
   }
 
+  /**
+   * Told the changes of every revision right after it was applied, in revision order. Nothing is told
+   * of what an installed snapshot changed.
+   */
+  set onRevision(listener: ((revision: number, events: readonly KeyEvent[]) => void) | undefined) {
+    this.kv.onRevision = listener;
+  }
+
   /** Bytes of the store on disk and in its memory, and how many of them are live, as estimated. */
   sizes(): { readonly totalBytes: number; readonly inUseBytes: number } {
     const { store } = this.options;
@@ -231,7 +239,7 @@ export class ReplicatedState implements StateMachine, KvReader {
       () => `entry ${id.index} was applied after entry ${this.meta.id.index}`,
     );
     const { membership, membershipIndex } = this.meta;
-    this.meta = { id, membership, membershipIndex };
+    this.meta = { id: { index: id.index, epoch: id.epoch }, membership, membershipIndex };
     this.entryOpen = false;
     this.decodedCommand = undefined;
     this.decodedRequest = undefined;
@@ -284,7 +292,8 @@ export class ReplicatedState implements StateMachine, KvReader {
     const kv = createKv(this.options, this.buffer, generation, state, undefined, () => this.commitIdle());
     await loadIndex(store, generation, kv.index);
     await store.write([{ type: "put", ...pointerRow(generation) }], { sync: true });
-    old.kv.close();
+    kv.onRevision = old.kv.onRevision;
+    old.kv.retire();
     this.generation = generation;
     this.kv = kv;
     this.meta = { id: state.id, membership: state.membership, membershipIndex: state.membershipIndex };
@@ -363,11 +372,12 @@ function createKv(
   swept: Uint8Array | undefined,
   commit: () => void,
 ): MvccStore {
-  const kv = new MvccStore({
+  return new MvccStore({
     store: options.store,
     buffer,
     prefix: generation.revisions,
     ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
+    ...(options.sweepRows === undefined ? {} : { sweepRows: options.sweepRows }),
     revision: state.revision,
     compactedRevision: state.compactedRevision,
     sweptRevision: swept === undefined ? -1 : new WireReader(swept).varint(),
@@ -377,8 +387,6 @@ function createKv(
     pause: options.pause ?? (() => new Promise((resolve) => setImmediate(resolve))),
     onFatal: options.onFatal,
   });
-  kv.onRevision = options.onRevision;
-  return kv;
 }
 
 /** Rebuilds the index from the rows of a generation, in the order in which they were made. */

@@ -62,7 +62,7 @@ class RocksStore implements KeyValueStore {
     const database = this.#open();
     const { reverse = false, limit = -1, chunkRows = DEFAULT_CHUNK_ROWS } = options;
     assert(chunkRows > 0, "chunks have rows");
-    if (limit === 0 || Buffer.compare(options.gte, options.lt) >= 0) return chunksOf(undefined, 1);
+    if (limit === 0 || Buffer.compare(options.gte, options.lt) >= 0) return noRows();
     assert(options.gte.length > 0 && options.lt.length > 0, "bounds are not empty");
     // Made now, not at the first next(): the iterator's snapshot is the state that the scan shows.
     const iterator = database.iterator({
@@ -72,7 +72,7 @@ class RocksStore implements KeyValueStore {
       limit,
       highWaterMark: FETCH_BYTES,
     });
-    return chunksOf(iterator, chunkRows);
+    return chunksOf(iterator, chunkRows, () => this.#closed !== undefined);
   }
 
   clearRange(gte: Uint8Array, lt: Uint8Array): Promise<void> {
@@ -136,13 +136,14 @@ const settle = (doing: string, start: (done: (error?: Error | null) => void) => 
 
 /** Empties what the binding fetched in one go, instead of a callback and a tick for every row. */
 async function* chunksOf(
-  iterator: ReturnType<Database["iterator"]> | undefined,
+  iterator: ReturnType<Database["iterator"]>,
   chunkRows: number,
+  closed: () => boolean,
 ): AsyncGenerator<readonly Row[]> {
-  if (iterator === undefined) return;
   try {
     let chunk: Row[] = [];
     for (;;) {
+      if (closed()) throw new StoreClosed();
       const row = await new Promise<Row | undefined>((resolve, reject) =>
         iterator.next((error, key, value) => {
           if (error) reject(new StoreFailed("scanning the store", error));
@@ -162,9 +163,12 @@ async function* chunksOf(
     }
     if (chunk.length > 0) yield chunk;
   } finally {
-    await settle("ending a scan", (done) => iterator.end(done));
+    // Closing the store ends its iterators, and ending one twice never calls back.
+    if (!closed()) await settle("ending a scan", (done) => iterator.end(done));
   }
 }
+
+async function* noRows(): AsyncGenerator<readonly Row[]> {}
 
 /** Makes the folder and those above it, each durable. (Mkdir's `recursive` syncs nothing.) */
 async function makeFolder(path: string): Promise<void> {

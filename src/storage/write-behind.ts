@@ -8,7 +8,6 @@
 // files, synced before the log behind them goes. So what survives a power loss is a prefix of the
 // batches that contains the last synced one.
 import { strict as assert } from "node:assert";
-import { ByteMap } from "./byte-map.js";
 import { StoreClosed } from "./errors.js";
 import type { KeyValueStore, StoreBatch, StoreOperation, WriteBehind, WriteBehindOptions } from "./types.js";
 
@@ -18,6 +17,11 @@ const DEFAULT_DELAY_MS = 10;
 const DEFAULT_SYNC_INTERVAL_MS = 1000;
 const DEFAULT_SYNC_BYTES = 32 * 1024 * 1024;
 
+/** The bytes as characters; a call past toString's argument checks, and it takes any Uint8Array. */
+const latin1Slice = (Buffer.prototype as unknown as { latin1Slice(from: number, to: number): string })
+  .latin1Slice;
+const nameOf = (key: Uint8Array): string => latin1Slice.call(key, 0, key.length);
+
 interface StateRow {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
@@ -25,7 +29,8 @@ interface StateRow {
 
 /** Commits that go to RocksDB together, and at the end perhaps a commit still being put together. */
 class Generation {
-  readonly rows = new ByteMap<Uint8Array | null>();
+  /** By key as a latin1 string: as fast as any table of bytes we could write, long keys included. */
+  readonly rows = new Map<string, Uint8Array | null>();
   bytes = 0;
   /** Index of the last commit in it; undefined while there is none. */
   index: number | undefined;
@@ -131,15 +136,16 @@ class Buffered implements WriteBehind {
     this.#open.push(key, value);
     this.#openBytes += bytes;
     this.#bufferedBytes += bytes;
-    this.#filling.rows.set(key, value);
+    this.#filling.rows.set(nameOf(key), value);
   }
 
   get(key: Uint8Array): Uint8Array | null | undefined {
-    let value = this.#filling.rows.get(key);
+    const name = nameOf(key);
+    let value = this.#filling.rows.get(name);
     for (let at = this.#sealed.length - 1; value === undefined && at >= 0; at--) {
-      value = this.#sealed[at]!.rows.get(key);
+      value = this.#sealed[at]!.rows.get(name);
     }
-    return value === undefined ? this.#flying?.rows.get(key) : value;
+    return value === undefined ? this.#flying?.rows.get(name) : value;
   }
 
   commit(index: number, stateKey: Uint8Array, state: Uint8Array): void {
@@ -159,7 +165,7 @@ class Buffered implements WriteBehind {
     if (before !== undefined && Buffer.compare(before.key, stateKey) !== 0)
       batch.put(before.key, before.value);
     generation.stateRow = { key: stateKey, value: state };
-    generation.rows.set(stateKey, state);
+    generation.rows.set(nameOf(stateKey), state);
     const bytes = stateKey.length + state.length;
     this.#bufferedBytes += bytes;
     generation.bytes += this.#openBytes + bytes;
@@ -178,14 +184,15 @@ class Buffered implements WriteBehind {
     this.#delay ??= setTimeout(() => {
       this.#delay = undefined;
       this.#pump(true);
-    }, this.#options.delayMs);
+    }, this.#options.delayMs).unref();
   }
 
   /** Closes the generation being filled. What is not committed yet moves on to the next one. */
   #seal(): void {
     this.#sealed.push(this.#filling);
     const next = this.#generation();
-    for (let at = 0; at < this.#open.length; at += 2) next.rows.set(this.#open[at]!, this.#open[at + 1]!);
+    for (let at = 0; at < this.#open.length; at += 2)
+      next.rows.set(nameOf(this.#open[at]!), this.#open[at + 1]!);
     this.#filling = next;
   }
 

@@ -11,10 +11,14 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** Opens on the disk; fails the test when the log reports a failure that no power cut explains. */
 function open(disk: MemoryDisk, random: Random, segmentBytes = 4096): Promise<OpenedWal> {
+  let clock = 0;
   return openWal({
     directory,
     segmentBytes,
     disk,
+    // Both ways of syncing, about equally often.
+    syncInline: random() < 0.5,
+    now: () => (clock += random() < 0.9 ? 0.4 : 2),
     randomBytes: (count) => Uint8Array.from({ length: count }, () => below(random, 256)),
     onFatal: (error) => {
       if (!(error.cause instanceof PowerFailure)) throw error;

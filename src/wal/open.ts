@@ -42,7 +42,7 @@ export async function openWal(options: WalOptions): Promise<OpenedWal> {
       segmentBytes,
       onFatal: options.onFatal,
       onSync: options.onSync ?? (() => undefined),
-      syncInline: options.syncInline ?? true,
+      syncInline: options.syncInline ?? false,
       now: options.now ?? (() => performance.now()),
       segments,
       ready: fresh ? undefined : ready,

@@ -48,7 +48,7 @@ export interface WalOptions {
   /**
    * Small lone batches may be synced on the event loop, which spares two thread hops, while the disk
    * is known to take less than a millisecond and the loop is blocked at most a third of the time.
-   * Default true.
+   * Worth it only on a fast disk of one's own. Default false.
    */
   readonly syncInline?: boolean;
   /** The files; default the real ones. */

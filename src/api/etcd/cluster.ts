@@ -100,11 +100,6 @@ function memberInit(member: ClusterMember): MemberInit {
 
 const isStarted = (member: ClusterMember): boolean => member.name !== "";
 
-/** A change may leave no fewer started voters than a majority of the voters it leaves. */
-function requireStartedMajority(voters: number, started: number): void {
-  if (started < Math.floor(voters / 2) + 1) throw rpcError(errors.memberNotEnoughStarted);
-}
-
 function requireUnused(peerUrls: readonly string[], members: readonly ClusterMember[]): void {
   const taken = new Set(members.flatMap((other) => other.peerUrls));
   if (peerUrls.some((url) => taken.has(url))) throw rpcError(errors.peerUrlExists);
@@ -143,7 +138,7 @@ class ClusterService {
       const member = this.find(wireId);
       if (!member.isLearner) {
         const rest = this.voters().filter((other) => other.id !== member.id);
-        requireStartedMajority(rest.length, rest.filter(isStarted).length);
+        this.requireStartedMajority(rest.length, rest.filter(isStarted).length);
       }
       return { step: { op: "remove", node: member.id }, member };
     });
@@ -171,7 +166,7 @@ class ClusterService {
       this.requireInSync(member.id);
       const voters = this.voters();
       // The learner counts as a voter, and as a started one.
-      requireStartedMajority(voters.length + 1, voters.filter(isStarted).length + 1);
+      this.requireStartedMajority(voters.length + 1, voters.filter(isStarted).length + 1);
       return { step: { op: "addVoter", node: member.id }, member: { ...member, isLearner: false } };
     });
   }
@@ -186,11 +181,17 @@ class ClusterService {
     return member;
   }
 
+  /** A change may leave no fewer started voters than a majority of the voters it leaves. */
+  private requireStartedMajority(voters: number, started: number): void {
+    if (this.context.strictReconfiguration === false) return;
+    if (started < Math.floor(voters / 2) + 1) throw rpcError(errors.memberNotEnoughStarted);
+  }
+
   private requireReadyToAdd(voters: readonly ClusterMember[]): void {
     const started = voters.filter(isStarted).length;
     // Growing from one to two must be possible: the second is never started before it is added.
     if (started === 1 && voters.length === 1) return;
-    requireStartedMajority(voters.length + 1, started);
+    this.requireStartedMajority(voters.length + 1, started);
   }
 
   /** Known on the leader only; when another member leads, it checks this itself. */

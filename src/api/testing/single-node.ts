@@ -3,9 +3,9 @@
 
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
+import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
 import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
-import { ManualBuffer, MemoryStore } from "../../state/memory-storage.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
 import { type ApiContext, defaultLimits } from "../context.js";
 import { etcdServices } from "../services.js";
@@ -32,10 +32,11 @@ const membership: Membership = {
 export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode> {
   const surprises: unknown[] = [];
   const store = new MemoryStore();
+  let buffer: ManualBuffer | undefined;
   const state = await ReplicatedState.open({
     store,
     group: 0,
-    createBuffer: (index) => new ManualBuffer(store, index),
+    createBuffer: (index) => (buffer = new ManualBuffer(store, index)),
     bootstrap: { membership, members: [member(101)] },
     cacheBytes,
     onFatal: (error) => surprises.push(error),
@@ -45,7 +46,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     clusterId: 0xcdf8_1818_1e33_1a7bn,
     memberId: 101n,
     clusterName: "single",
-    proposer: new ImmediateLog(state, role.epoch),
+    proposer: new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1)),
     reader: state,
     role,
     members: () => state.members(),
@@ -73,13 +74,14 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
   };
 }
 
-/** Every proposal is an entry of its own, committed the moment it is made. */
+/** Every proposal is an entry of its own, committed the moment it is made and written at once. */
 class ImmediateLog implements Proposer {
   private applying: Promise<void> | undefined;
 
   constructor(
     private readonly state: ReplicatedState,
     readonly epoch: number,
+    private readonly write: () => void,
   ) {}
 
   readonly leader = 101;
@@ -115,6 +117,7 @@ class ImmediateLog implements Proposer {
     const id: EntryId = { index: this.state.applied.id.index + 1, epoch: this.epoch };
     const result = this.state.apply(command, id, true, request);
     this.state.endEntry(id);
+    this.write();
     done(result);
   }
 

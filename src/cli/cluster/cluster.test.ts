@@ -6,10 +6,9 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { ClusterCommand, freePorts } from "../testing/cluster-command.js";
 import { unhealthy } from "./health.js";
 
-/** Resolves when nothing listens on the port any more. */
-async function silent(port: number): Promise<void> {
-  while ((await unhealthy(port)) !== "not listening yet")
-    await new Promise((resolve) => setImmediate(resolve));
+/** Resolves when a node's health is as expected: undefined for healthy. */
+async function answers(port: number, expected: string | undefined): Promise<void> {
+  while ((await unhealthy(port)) !== expected) await new Promise((resolve) => setImmediate(resolve));
 }
 
 describe("quorate cluster", { timeout: 120_000 }, () => {
@@ -72,7 +71,7 @@ describe("quorate cluster", { timeout: 120_000 }, () => {
     );
     cluster.child.kill("SIGTERM");
     assert.equal(await cluster.ended, 0, cluster.output);
-    for (const port of ports) await silent(port);
+    for (const port of ports) await answers(port, "not listening yet");
   });
 
   it("reports a node that dies with its last line, keeps the others, and ends with status 1", async () => {
@@ -81,6 +80,8 @@ describe("quorate cluster", { timeout: 120_000 }, () => {
     process.kill(pidOf("n2"), "SIGKILL");
     await cluster.printed(/^n2 ended unexpectedly \(SIGKILL\): INFO \S/m);
     await cluster.printed(/^2 of 3 nodes go on/m);
+    // /health asks for a linearizable read: the others have, or elect, a leader.
+    for (const port of [ports[0]!, ports[2]!]) await answers(port, undefined);
     cluster.interrupt();
     assert.equal(await cluster.ended, 1);
   });
@@ -90,6 +91,6 @@ describe("quorate cluster", { timeout: 120_000 }, () => {
     await cluster.ready();
     cluster.child.kill("SIGKILL");
     await cluster.ended;
-    for (const port of ports) await silent(port);
+    for (const port of ports) await answers(port, "not listening yet");
   });
 });

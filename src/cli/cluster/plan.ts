@@ -109,7 +109,8 @@ function reconcile(options: PlanOptions, founded: Founding): Founding {
     throw new ConfigError(`${options.dataDir} holds a cluster ${what}; use another --data-dir for a new one`);
   };
   const count = founded.clientPorts.length;
-  if (options.nodes !== undefined && options.nodes !== count) refuse(`of ${count} nodes`);
+  if (options.nodes !== undefined && options.nodes !== count)
+    refuse(`of ${count} node${count === 1 ? "" : "s"}`);
   if (options.consensus !== undefined && options.consensus !== founded.consensus)
     refuse(`founded with ${founded.consensus}`);
   if (options.clientPorts !== undefined && options.clientPorts.join() !== founded.clientPorts.join())

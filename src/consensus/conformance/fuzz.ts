@@ -40,6 +40,10 @@ class FuzzRun<M> {
   private readonly readFloors = new Map<number, { node: NodeId; floor: number }>();
   private lossRate = 0;
   private readonly nodeCount: number;
+  /** Of the moments at which faults may end, how many percent do. Drawn per run, as is the next. */
+  private readonly healPercent: number;
+  /** Ticks that may pass at one node at once. */
+  private readonly tickBurst: number;
 
   constructor(private readonly options: FuzzOptions<M>) {
     const { seed, create } = options;
@@ -57,6 +61,8 @@ class FuzzRun<M> {
       },
     });
     this.ids = [...voters];
+    this.healPercent = [100, 30, 10][this.below(3)]!;
+    this.tickBurst = [1, 3, 8][this.below(3)]!;
     if (options.membershipChanges) {
       for (const id of [11, 12, 13]) {
         // A node that is to join knows nothing yet.
@@ -96,21 +102,24 @@ class FuzzRun<M> {
     const { net } = this;
     const dice = this.below(1000);
     const id = this.anyone();
-    if (dice < 300) this.deliverSome();
-    else if (dice < 520) net.process(id);
-    else if (dice < 700) net.tick(id);
-    else if (dice < 780) net.propose(this.leaderOrAnyone(), ...this.texts());
-    else if (dice < 830) net.persist(id, 1 + this.below(2));
-    else if (dice < 880) this.read(this.leaderOrAnyone());
-    else if (dice < 900) net.node(id).diskHeld = !net.node(id).diskHeld;
-    else if (dice < 925) this.answerSnapshot(id);
-    else if (dice < 940) this.compact(id);
-    else if (dice < 950) this.toggle(id);
-    else if (dice < 960) net.cutOneWay(id, this.anyone());
-    else if (dice < 967) net.isolate(id);
-    else if (dice < 982) this.heal();
-    else if (dice < 986) net.step(this.leaderOrAnyone(), { kind: "transferLeadership", to: this.anyone() });
-    else if (dice < 992) net.step(this.leaderOrAnyone(), { kind: "unreachable", peer: this.anyone() });
+    if (dice < 350) this.deliverSome();
+    else if (dice < 550) net.process(id);
+    else if (dice < 600) for (const each of this.ids) net.process(each);
+    else if (dice < 680) net.tick(id, 1 + this.below(this.tickBurst));
+    else if (dice < 760) net.propose(this.leaderOrAnyone(), ...this.texts());
+    else if (dice < 820) net.persist(id, 1 + this.below(2));
+    else if (dice < 860) this.read(this.leaderOrAnyone());
+    else if (dice < 868) net.node(id).diskHeld = true;
+    else if (dice < 890) net.node(id).diskHeld = false;
+    else if (dice < 905) this.answerSnapshot(id);
+    else if (dice < 915) this.compact(id);
+    else if (dice < 919) net.crash(id);
+    else if (dice < 940) this.restart(id);
+    else if (dice < 946) net.cutOneWay(id, this.anyone());
+    else if (dice < 952) net.isolate(this.leaderOrAnyone());
+    else if (dice < 972) this.heal();
+    else if (dice < 976) net.step(this.leaderOrAnyone(), { kind: "transferLeadership", to: this.anyone() });
+    else if (dice < 984) net.step(this.leaderOrAnyone(), { kind: "unreachable", peer: this.anyone() });
     else if (this.options.membershipChanges) this.change();
   }
 
@@ -120,7 +129,7 @@ class FuzzRun<M> {
 
   private deliverSome(): void {
     const { net } = this;
-    for (let i = 1 + this.below(4); i > 0 && net.packets.length > 0; i--) {
+    for (let i = 1 + this.below(10); i > 0 && net.packets.length > 0; i--) {
       let at = this.below(net.packets.length);
       if (!this.options.reorder) {
         const picked = net.packets[at]!;
@@ -168,12 +177,16 @@ class FuzzRun<M> {
     if (applied > 0) node.engine.step({ kind: "compact", upTo: applied - this.below(Math.min(applied, 5)) });
   }
 
-  private toggle(id: NodeId): void {
-    if (this.net.node(id).alive) this.net.crash(id);
-    else this.net.restart(id);
+  /** A node that was down comes back, now and then without what it had applied. */
+  private restart(id: NodeId): void {
+    const node = this.net.node(id);
+    if (node.alive) return;
+    if (this.chance(30)) node.forgetApplied();
+    this.net.restart(id);
   }
 
   private heal(): void {
+    if (!this.chance(this.healPercent)) return;
     this.net.heal();
     this.lossRate = this.chance(50) ? this.below(30) : 0;
     this.net.drop = () => this.chance(this.lossRate);

@@ -137,12 +137,15 @@ export class NetworkNode<M> {
 
   /**
    * Comes back with what was durable; applied state survives, as if flushed. It may be ahead of the log,
-   * which then begins anew behind it.
+   * or know better what was committed: then the log begins anew behind it.
    */
   restart(): void {
     this.writes.length = 0;
-    if (this.disk.after.index + this.disk.entries.length < this.state.id.index) {
-      this.disk.after = this.state.id;
+    const { id } = this.state;
+    const { after, entries } = this.disk;
+    const there = id.index === after.index ? after : entries[id.index - after.index - 1];
+    if (there?.epoch !== id.epoch) {
+      this.disk.after = id;
       this.disk.entries = [];
     }
     this.alive = true;

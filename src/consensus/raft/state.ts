@@ -82,11 +82,13 @@ export abstract class RaftState {
     );
     this.id = config.id;
     this.log = new Log(entriesAfter, entries);
-    // What was committed and applied may never have reached this node's own log.
-    if (this.log.lastIndex < snapshot.id.index) this.log.restartAfter(snapshot.id);
+    // What was committed and applied may never have reached this node's own log, which may even hold
+    // something else there: what it holds beyond cannot have been committed.
+    const consistent = this.log.termAt(snapshot.id.index) === snapshot.id.epoch;
+    if (!consistent) this.log.restartAfter(snapshot.id);
     this.writes = new Writes(this.log.lastIndex);
     this.trail = new MembershipTrail(snapshot.membership, snapshot.membershipIndex);
-    for (const entry of entries) {
+    for (const entry of consistent ? entries : []) {
       if (entry.kind === EntryKind.membership && entry.index > snapshot.membershipIndex) {
         this.trail.appended(entry.index, decodeMembership(entry.payload).membership);
       }

@@ -12,6 +12,9 @@ const pageMask = pageNodes - 1;
 const nodeNumbers = 5;
 const nodeWords = 10;
 
+/** Nodes at the end of a chain whose jump leads no further than the next node. */
+const plainDepth = 16;
+
 /** Identifier of a node; 0 is the end of a chain. */
 export type NodeRef = number;
 
@@ -49,7 +52,8 @@ export class HistoryPool {
     if (next !== 0) {
       const nextDepth = this.depth(next);
       depth = nextDepth + 1;
-      const middle = this.jump(next);
+      // Short chains are walked: most keys have one, and looking further back costs cache misses.
+      const middle = nextDepth < plainDepth ? 0 : this.jump(next);
       if (middle !== 0) {
         const far = this.jump(middle);
         const farDepth = far === 0 ? 0 : this.depth(far);
@@ -81,6 +85,16 @@ export class HistoryPool {
     this.words[node >>> pageShift]![(node & pageMask) * nodeWords + 7] = this.free;
     this.free = node;
     this.freeCount++;
+    if (this.size === 0) this.reset();
+  }
+
+  /** Gives all memory back: a compaction left no history. */
+  private reset(): void {
+    this.numbers.length = 0;
+    this.words.length = 0;
+    this.used = 1;
+    this.free = 0;
+    this.freeCount = 0;
   }
 
   create(node: NodeRef): number {

@@ -89,19 +89,27 @@ export function decodeMessage(encoded: string): string {
   return Buffer.from(raw, "latin1").toString("utf8");
 }
 
-const millisecondsPer: Record<string, number> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 0.001,
-  n: 0.000_001,
-};
+const millisecondsPer = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1000],
+  ["m", 1],
+  ["u", 0.001],
+  ["n", 0.000_001],
+]);
 
 /** Milliseconds of a grpc-timeout value; undefined when malformed. */
 export function parseTimeout(value: string): number | undefined {
-  const match = /^(\d{1,8})([HMSmun])$/.exec(value);
-  return match === null ? undefined : Number(match[1]) * millisecondsPer[match[2]!]!;
+  const digits = value.length - 1;
+  if (digits < 1 || digits > 8) return undefined;
+  let amount = 0;
+  for (let at = 0; at < digits; at++) {
+    const digit = value.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) return undefined;
+    amount = amount * 10 + digit;
+  }
+  const unit = millisecondsPer.get(value[digits]!);
+  return unit === undefined ? undefined : amount * unit;
 }
 
 /** A grpc-timeout value of at most eight digits, never longer than asked. */

@@ -119,6 +119,8 @@ export abstract class Http2Connection extends Link implements FrameSink {
       }
     } catch (error) {
       if (!(error instanceof StreamError)) throw error;
+      // Making us reset streams costs as much as resetting them (CVE-2025-8671).
+      this.guard.count("resets", this.now);
       this.streamFault(error);
     }
     return !this.closing;
@@ -241,8 +243,8 @@ export abstract class Http2Connection extends Link implements FrameSink {
     if (stream === undefined && this.isIdle(id)) {
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `RST_STREAM on idle stream ${id}`);
     }
-    this.guard.count("resets", this.now);
     if (stream === undefined) return;
+    this.guard.count("resets", this.now);
     this.remove(stream);
     stream.resetByPeer(readUint32(buffer, start));
   }

@@ -153,8 +153,10 @@ export abstract class Link implements Flushable {
   /** False while the socket refuses output and enough waits for it. */
   maySend(): boolean {
     const output = this.output;
-    if (output.pending <= earlyFlushBytes) return true;
-    if (!output.stalled) this.flushNow();
+    if (!output.stalled) {
+      if (output.pending <= earlyFlushBytes) return true;
+      this.flushNow();
+    }
     return !output.stalled || output.pending < this.limits.socketHighWaterBytes;
   }
 
@@ -212,35 +214,35 @@ export abstract class Link implements Flushable {
    * @throws TypeError for characters above U+00FF.
    */
   sendFields(id: number, fields: readonly HeaderField[], ended: boolean): Buffer | undefined {
-    const bound = HpackEncoder.bound(fields);
-    const flag = ended ? Flag.END_STREAM : 0;
-    const output = this.output;
-    let block: Buffer;
-    if (bound <= initialFrameBytes) {
-      output.reserve(9 + bound);
-      const start = output.at + 9;
-      const end = this.encoder.encode(fields, output.buffer, start);
-      writeFrameHeader(output.buffer, output.at, end - start, FrameType.HEADERS, flag | Flag.END_HEADERS, id);
-      block = output.buffer.subarray(start, end);
-      output.at = end;
-    } else {
-      const room = Buffer.allocUnsafe(bound);
-      block = room.subarray(0, this.encoder.encode(fields, room, 0));
-      for (let at = 0; at === 0 || at < block.length; at += initialFrameBytes) {
-        const end = Math.min(block.length, at + initialFrameBytes);
-        const flags = (at === 0 ? flag : 0) | (end === block.length ? Flag.END_HEADERS : 0);
-        this.sendFrame(
-          at === 0 ? FrameType.HEADERS : FrameType.CONTINUATION,
-          flags,
-          id,
-          block.subarray(at, end),
-        );
-      }
+    const block = this.encodeBlock(fields);
+    this.sendBlock(id, block, ended);
+    return changesTable(block, 0, block.length) ? undefined : block;
+  }
+
+  /** A block that must be the next one sent. @throws TypeError for characters above U+00FF. */
+  protected encodeBlock(fields: readonly HeaderField[]): Buffer {
+    const room = Buffer.allocUnsafe(HpackEncoder.bound(fields));
+    const block = room.subarray(0, this.encoder.encode(fields, room, 0));
+    if (changesTable(block, 0, block.length)) this.headerTableChanged();
+    return block;
+  }
+
+  protected sendBlock(id: number, block: Buffer, ended: boolean): void {
+    const last = ended ? Flag.END_STREAM : 0;
+    if (block.length <= initialFrameBytes) {
+      this.sendFrame(FrameType.HEADERS, last | Flag.END_HEADERS, id, block);
+      return;
     }
-    const repeatable = changesTable(block, 0, block.length) ? undefined : Buffer.from(block);
-    if (repeatable === undefined) this.headerTableChanged();
-    this.changed();
-    return repeatable;
+    for (let at = 0; at < block.length; at += initialFrameBytes) {
+      const end = Math.min(block.length, at + initialFrameBytes);
+      const flags = (at === 0 ? last : 0) | (end === block.length ? Flag.END_HEADERS : 0);
+      this.sendFrame(
+        at === 0 ? FrameType.HEADERS : FrameType.CONTINUATION,
+        flags,
+        id,
+        block.subarray(at, end),
+      );
+    }
   }
 
   /** What the encoder's table holds has moved, or must be announced: blocks kept from before are void. */

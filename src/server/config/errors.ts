@@ -5,4 +5,7 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
   /** Stable; programs may look for it. */
   readonly code = "QUORATE_CONFIG";
+  constructor(message: string) {
+    super(message.replaceAll(/\s*[\r\n]\s*/g, " "));
+  }
 }

@@ -6,6 +6,7 @@ import { parseDocument } from "yaml";
 import { ConfigError } from "./errors.js";
 import { environmentName, type OptionName, optionByName, options, unavailableOptions } from "./options.js";
 import { didYouMean } from "./suggest.js";
+import { stringValue } from "./values.js";
 
 /** One setting as it was given. */
 export interface Setting {
@@ -84,7 +85,14 @@ export function readYaml(text: string, file: string): Settings {
     const line = where === undefined ? "" : `:${where.line}:${where.col}`;
     throw new ConfigError(`${file}${line}: ${problem.message.split("\n")[0]!.replace(/ at line .*$/, "")}`);
   }
-  const content: unknown = document.toJS({ maxAliasCount: 10 });
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 10 });
+  } catch (error) {
+    // Aliases are resolved only here: one without its anchor, or too many of them.
+    if (!(error instanceof ReferenceError)) throw error;
+    throw new ConfigError(`${file}: ${error.message}`);
+  }
   const settings = new Map<OptionName, Setting>();
   if (content === null || content === undefined) return settings;
   if (typeof content !== "object" || Array.isArray(content))
@@ -108,7 +116,7 @@ export function readSettings(
   const environment = readEnvironment(env);
   const file = flags.get("config-file") ?? environment.get("config-file");
   if (file === undefined) return new Map([...environment, ...flags]);
-  const path = String(file.value);
+  const path = stringValue(file);
   let text: string;
   try {
     text = readFile(path);

@@ -6,7 +6,7 @@ import { ConfigError } from "./errors.js";
 
 /** An address to listen on. */
 export interface ListenUrl {
-  /** Without brackets, as node:net takes it. */
+  /** An IP address without brackets, as node:net takes it. */
   readonly host: string;
   /** 0 asks the system for a free port. */
   readonly port: number;
@@ -65,8 +65,10 @@ export function parseListenUrls(texts: readonly string[], source: string): reado
   if (texts.length === 0) throw new ConfigError(`${source}: at least one URL is needed`);
   const listen = texts.map((text) => {
     const url = parseUrl(text, source);
-    const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-    if (host !== "localhost" && isIP(host) === 0)
+    const named = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    // As in etcd, where it means IPv4 whatever order the resolver prefers.
+    const host = named === "localhost" ? "127.0.0.1" : named;
+    if (isIP(host) === 0)
       throw new ConfigError(
         `${source}: ${JSON.stringify(text)} must have an IP address (or localhost) to listen on`,
       );
@@ -74,10 +76,15 @@ export function parseListenUrls(texts: readonly string[], source: string): reado
   });
   distinct(
     listen.filter((one) => one.port !== 0),
-    (one) => one.url,
+    addressOf,
     source,
   );
   return listen;
+}
+
+/** Host and port as text; equal for URLs that cannot both be listened on. */
+export function addressOf(listen: ListenUrl): string {
+  return `${isIP(listen.host) === 6 ? `[${listen.host}]` : listen.host}:${listen.port}`;
 }
 
 /** True for 0.0.0.0 and [::], which can be listened on and reach nobody. */

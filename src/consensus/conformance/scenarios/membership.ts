@@ -75,6 +75,49 @@ export const membership: readonly Scenario[] = [
     },
   },
   {
+    name: "a slow follower whose entries under way are lost and compacted away gets a snapshot",
+    run(create) {
+      const net = cluster(create, 3, { config: { maxInflightMessages: 3, maxAppendBytes: 1 } });
+      net.drop = (packet) => packet.to === 3 && !packet.urgent;
+      for (const each of ["a", "b", "c", "d", "e", "f"]) {
+        net.propose(1, each);
+        net.settle();
+      }
+      compactAll(net);
+      net.drop = () => false;
+      net.run(4);
+      expectEqual(net.node(1).snapshotsAsked.length, 1, "snapshots");
+      expectEqual(net.node(3).applied.map(text).slice(-2), ["e", "f"], "applied by node 3");
+      const peer = net.status(1).progress.find((progress) => progress.node === 3);
+      expectEqual(peer?.state, "replicate", "state of node 3");
+    },
+  },
+  {
+    name: "a snapshot that arrives when the log no longer reaches back to it is followed by another",
+    run(create) {
+      const net = cluster(create, 3);
+      net.snapshotsHeld = true;
+      net.isolate(3);
+      net.propose(1, "a");
+      net.run(2);
+      compactAll(net);
+      net.heal();
+      net.run(2);
+      const early = net.node(1).state;
+      net.node(3).staged.set(early.id.index, [...net.node(1).applied]);
+      net.propose(1, "b", "c");
+      net.run(2);
+      compactAll(net);
+      const { epoch } = net.status(1);
+      net.step(3, { kind: "snapshotReceived", from: 1, epoch, snapshot: early });
+      net.settle();
+      net.snapshotsHeld = false;
+      net.step(1, { kind: "snapshotSent", to: 3, ok: true, index: early.id.index });
+      net.run(3);
+      expectEqual(net.node(3).applied.map(text).slice(-3), ["a", "b", "c"], "applied by node 3");
+    },
+  },
+  {
     name: "a snapshot counts as delivered when the follower acknowledges it, reported or not",
     run(create) {
       const net = cluster(create, 3);

@@ -9,8 +9,10 @@ const text = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 
 export class MemoryStore implements KeyValueStore {
   private readonly rows: Map<string, Uint8Array>;
-  /** How often rows were asked for. */
-  reads = 0;
+  /** Turns of the loop that a read takes before it looks, and a scan between chunks. */
+  slowness = 0;
+  /** Rows a scan hands over at once, at most. */
+  chunkRows = 1000;
 
   constructor(rows: Iterable<readonly [string, Uint8Array]> = []) {
     this.rows = new Map(rows);
@@ -32,7 +34,7 @@ export class MemoryStore implements KeyValueStore {
   }
 
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    this.reads++;
+    await this.wait();
     return keys.map((key) => this.rows.get(text(key)));
   }
 
@@ -56,10 +58,18 @@ export class MemoryStore implements KeyValueStore {
     let rows = this.between(options.gte, options.lt);
     if (options.reverse) rows.reverse();
     rows = rows.slice(0, options.limit ?? rows.length);
-    const size = options.chunkRows ?? 1000;
+    const size = Math.min(this.chunkRows, options.chunkRows ?? this.chunkRows);
+    const wait = (): Promise<void> => this.wait();
     return (async function* () {
-      for (let at = 0; at < rows.length; at += size) yield rows.slice(at, at + size);
+      for (let at = 0; at < rows.length; at += size) {
+        await wait();
+        yield rows.slice(at, at + size);
+      }
     })();
+  }
+
+  private async wait(): Promise<void> {
+    for (let turn = 0; turn < this.slowness; turn++) await new Promise((resolve) => setImmediate(resolve));
   }
 
   async clearRange(gte: Uint8Array, lt: Uint8Array): Promise<void> {
