@@ -2,7 +2,7 @@
 // data folder, the store, the replicated state and the log.
 
 import { existsSync, readdirSync } from "node:fs";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Membership } from "../consensus/types.js";
 import type { Logger } from "../logging/logger.js";
 import type { MemberInfo } from "../replication/peers/peer-service.js";
@@ -142,18 +142,16 @@ async function openAll(
 }
 
 /**
- * A log folder that lies elsewhere is locked and marked like the data folder, so that no other node ever
- * works in it. Undefined when it lies in the data folder, which is locked already.
+ * The log's folder is locked and marked like the data folder: it may lie elsewhere, and it may be named
+ * in the configuration of another node.
  */
 async function claimWalFolder(
   config: ServerConfig,
   identity: Identity,
   undo: (() => Promise<void>)[],
 ): Promise<FolderLock | undefined> {
-  const way = relative(resolve(config.dataDir), resolve(config.walDir));
-  if (way !== "" && !way.startsWith("..") && !isAbsolute(way)) return undefined;
+  if (resolve(config.walDir) === resolve(config.dataDir)) return undefined;
   makeDataFolder(config.walDir);
-  if (way === "") return undefined;
   const lock = await lockFolder(config.walDir);
   undo.push(() => lock.release());
   await claimFolder(config.walDir, identity);

@@ -3,7 +3,16 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -289,14 +298,13 @@ describe("starts that must fail", { timeout: 120_000 }, () => {
       const { dataDir } = node.plan;
       const aside = join(cluster.folder, "aside");
       const lose = async (name: string): Promise<string[]> => {
-        cpSync(join(dataDir, name), aside, { recursive: true });
-        rmSync(join(dataDir, name), { recursive: true });
+        renameSync(join(dataDir, name), aside);
         const from = node.output.length;
         node.start();
         const status = await endOf(node, 10_000);
         assert.equal(status, 1, node.output);
-        cpSync(aside, join(dataDir, name), { recursive: true });
-        rmSync(aside, { recursive: true });
+        rmSync(join(dataDir, name), { recursive: true, force: true });
+        renameSync(aside, join(dataDir, name));
         return plainLines(node.output.slice(from));
       };
       for (const [name, line] of [
