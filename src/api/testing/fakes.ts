@@ -53,6 +53,7 @@ export class FakeCaller {
 }
 
 export class FakeCall implements UnaryCall {
+  congested = false;
   readonly peer = "127.0.0.1:1";
   readonly deadlineAt = undefined;
   ended = false;
