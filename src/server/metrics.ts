@@ -65,6 +65,7 @@ export class NodeMetrics {
   private readonly peerSent;
   private readonly peerReceived;
   private readonly peerSendFailures;
+  private readonly peerRoundTrip;
   private readonly rpcStarted;
   private readonly rpcHandled;
   private readonly rpcHandling;
@@ -168,6 +169,13 @@ export class NodeMetrics {
       registry,
       "etcd_network_peer_sent_failures_total",
       "Messages that could not be sent to a peer.",
+      ["To"],
+    );
+    this.peerRoundTrip = new FastHistogram(
+      registry,
+      "etcd_network_peer_round_trip_time_seconds",
+      "Round trip of a PING on the link to a peer.",
+      exponentialBounds(0.0001, 2, 16),
       ["To"],
     );
     this.rpcStarted = new FastCounterFamily(registry, "grpc_server_started_total", "Calls started.", [
@@ -281,7 +289,7 @@ export class NodeMetrics {
     observe("respond", times.applied, times.answered);
   }
 
-  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed"> & {
+  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed" | "roundTrip"> & {
     received(peer: NodeId, bytes: number): void;
   } {
     return {
@@ -293,6 +301,9 @@ export class NodeMetrics {
       },
       sendFailed: (peer) => {
         this.peerSendFailures.child(peer.toString(16)).value++;
+      },
+      roundTrip: (peer, milliseconds) => {
+        this.peerRoundTrip.child(peer.toString(16)).observe(milliseconds / 1000);
       },
     };
   }

@@ -50,12 +50,26 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
       host: address.host,
       port: address.port,
       flusher,
-      limits: { receiveMessageBytes: peerMessageBytes },
+      limits: {
+        receiveMessageBytes: peerMessageBytes,
+        // Snapshots and questions must not wait for ever on a dead connection.
+        keepaliveIntervalMs: config.electionTimeoutMs,
+        keepaliveTimeoutMs: config.electionTimeoutMs,
+      },
     });
-  let fatal: (error: Error) => void = () => {};
-  const storage = await openStorage(config, log, open, (error) => fatal(error));
-  const node = new Node(config, log, storage, open, flusher);
-  fatal = (error) => node.fail(error);
+  let node: Node | undefined;
+  let broken: Error | undefined;
+  const storage = await new Promise<NodeStorage>((resolve, reject) => {
+    const fatal = (error: Error): void => {
+      broken ??= error;
+      node?.fail(error);
+      // What failed may never call back: opening must not wait for it.
+      reject(error);
+    };
+    openStorage(config, log, open, fatal).then(resolve, reject);
+  });
+  node = new Node(config, log, storage, open, flusher);
+  if (broken !== undefined) node.fail(broken);
   try {
     await node.start();
   } catch (error) {
@@ -121,11 +135,13 @@ export class Node {
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
       controlTimeoutMs: requestTimeoutMs(config),
+      silenceMs: config.electionTimeoutMs,
       observer: {
         up: (peer) => log.info("link to peer is up", { peer: peer.toString(16) }),
         down: (peer, reason) => log.debug("link to peer is down", { peer: peer.toString(16), reason }),
         sent: peerObserver.sent,
         sendFailed: peerObserver.sendFailed,
+        roundTrip: peerObserver.roundTrip,
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
