@@ -9,7 +9,8 @@ import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
-import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Logger } from "../logging/logger.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
@@ -19,6 +20,7 @@ import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
+import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
@@ -218,7 +220,9 @@ export class Node {
       this.publish();
       this.checkSpace();
     });
-    const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    const served = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    const schemas = [file_etcdserverpb_rpc, file_grpc_health_v1_health];
+    const methods = [...served, ...reflectionMethods(served, schemas)];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
       version: apiVersion,
