@@ -67,7 +67,7 @@ export class NodeProcess {
     const [command, ...before] = [...(plan.wrapper ?? []), process.execPath];
     const child = spawn(command!, [...before, program, "server", ...this.flags()], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...plan.env },
+      env: { ...inherited(), ...plan.env },
     });
     this.child = child;
     const keep = (chunk: Buffer): void => {
@@ -121,6 +121,11 @@ export class NodeProcess {
     clearTimeout(timer);
     return status;
   }
+}
+
+/** What is addressed to the test run is not for the node, which refuses settings it does not know. */
+function inherited(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("QUORATE_")));
 }
 
 /** The folder of a node below `root`. */
