@@ -106,7 +106,7 @@ test("a leader on whose log an operation fails stops with its reason", { skip, t
     for (const { what, inject, says } of faults) {
       const leader = await cluster.ready();
       const tampering = await tamper(leader, inject);
-      assert.equal(await leader.exited, 1, leader.output);
+      assert.equal(await leader.ended(30_000), 1, leader.output);
       const stoppedAt = performance.now();
       await tampering.stop();
       const line = reason(leader);
@@ -225,7 +225,7 @@ async function stopForWantOfSpace(nodes: readonly NodeProcess[], count: number):
     return gone.length >= count ? gone : undefined;
   });
   for (const node of stopped) {
-    assert.equal(await node.exited, 1, node.output);
+    assert.equal(await node.ended(10_000), 1, node.output);
     assert.match(reason(node), /no space/i);
   }
   return reason(stopped[0]!);

@@ -40,7 +40,7 @@ const kills = Number(process.env.QUORATE_KILLS ?? 3);
 /** Starts a node that must be refused; answers the one line that says why. */
 async function refusal(node: NodeProcess): Promise<string> {
   node.start();
-  const status = await node.exited;
+  const status = await node.ended(30_000);
   assert.equal(status, 1, node.output);
   const lines = node.output.split("\n").filter((line) => line.startsWith("quorate: "));
   assert.equal(lines.length, 1, node.output);

@@ -62,6 +62,20 @@ export class NodeProcess {
     return this.exit;
   }
 
+  /** The exit status of a node that should end by itself; one that does not is killed. */
+  async ended(timeoutMs: number): Promise<number | string> {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.child?.kill("SIGKILL");
+    }, timeoutMs);
+    const status = await this.exit;
+    clearTimeout(timer);
+    if (late)
+      throw new Error(`${this.plan.name} still ran after ${timeoutMs} ms\n${this.printed.slice(-4000)}`);
+    return status;
+  }
+
   start(): void {
     const { plan } = this;
     const [command, ...before] = [...(plan.wrapper ?? []), process.execPath];
