@@ -65,10 +65,7 @@ test(`leaders killed under load, ${kills} in a row, lose no acknowledged write`,
       await delay(200);
       const killedAt = performance.now();
       leader.signal("SIGKILL");
-      const answeredAt = await Promise.race([
-        workload.acknowledgedAfter(killedAt),
-        delay(30_000, Number.POSITIVE_INFINITY, { ref: false }),
-      ]);
+      const answeredAt = await workload.acknowledgedAfter(killedAt);
       const took = Math.round(answeredAt - killedAt);
       await leader.exited;
       context.diagnostic(`kill ${turn} (${leader.plan.name}): next write answered after ${took} ms`);

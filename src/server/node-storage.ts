@@ -130,7 +130,8 @@ async function openAll(
     },
     close: async (abandon) => {
       try {
-        if (!abandon) await state.close();
+        if (abandon) state.abandon();
+        else await state.close();
         await wal.close();
       } finally {
         await store.close();

@@ -346,9 +346,10 @@ export class ReplicatedState implements StateMachine, KvReader {
     await Promise.all(this.clearing);
   }
 
-  /** Stops background work and writes nothing more: what a killed process does. For tests. */
+  /** Stops background work and hands nothing more to the store, as if the process had been killed. */
   abandon(): void {
     this.kv.close();
+    this.buffer.abandon();
   }
 
   async close(): Promise<void> {

@@ -100,8 +100,15 @@ export class Workload {
   }
 
   /** Resolves with the time of the first acknowledgement of a write that began after `moment`. */
-  acknowledgedAfter(moment: number): Promise<number> {
-    return new Promise((resolve) => this.waiters.add({ begunAfter: moment, resolve }));
+  acknowledgedAfter(moment: number, timeoutMs = 60_000): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const waiter = { begunAfter: moment, resolve };
+      this.waiters.add(waiter);
+      setTimeout(() => {
+        if (this.waiters.delete(waiter))
+          reject(new Error(`no new write was acknowledged within ${timeoutMs} ms`));
+      }, timeoutMs).unref();
+    });
   }
 
   private async write(writer: number): Promise<void> {
