@@ -8,9 +8,8 @@ import { invariant } from "./invariant.js";
 import type { Pins } from "./pins.js";
 import type { RowStore } from "./row-store.js";
 
-/** Leaves looked at, and rows deleted, before traffic gets its turn. */
+/** Leaves looked at before traffic gets its turn. */
 const leavesPerTurn = 32;
-const rowsPerTurn = 1000;
 
 export interface CompactorOptions {
   readonly index: KeyIndex;
@@ -24,6 +23,8 @@ export interface CompactorOptions {
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
   readonly onFatal: (error: Error) => void;
+  /** Rows deleted before traffic gets its turn. */
+  readonly rowsPerTurn: number;
   /** Removal is finished up to this revision. */
   readonly swept: number;
 }
@@ -91,7 +92,7 @@ export class Compactor {
   }
 
   private async sweep(revision: number): Promise<void> {
-    const { index, buffer, commit, pause } = this.options;
+    const { index, buffer, commit, pause, rowsPerTurn } = this.options;
     const garbage: Dropped[] = [];
     let cursor: Uint8Array | undefined;
     let more = true;
@@ -118,7 +119,7 @@ export class Compactor {
   private removeRows(garbage: Dropped[]): void {
     const { rows, index } = this.options;
     const { history } = index;
-    let budget = rowsPerTurn;
+    let budget = this.options.rowsPerTurn;
     while (budget > 0) {
       const dropped = garbage[garbage.length - 1];
       if (dropped === undefined) return;

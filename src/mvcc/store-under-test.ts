@@ -30,7 +30,7 @@ export function accepted<T extends { kind: string }>(result: T | Refused): T {
 }
 
 export class StoreUnderTest {
-  private readonly disk = new MemoryStore();
+  readonly disk = new MemoryStore();
   private readonly buffer = new ManualBuffer(this.disk, 0);
   readonly store: MvccStore;
 

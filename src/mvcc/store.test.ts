@@ -203,6 +203,7 @@ describe("compaction", () => {
     await under.put("a", "old");
     await under.put("a", "new");
     await under.put("b", "x");
+    under.disk.slowness = 20;
     const pending = under.store.range(rangeOf(...all, { revision: 2 }));
     assert.ok(pending instanceof Promise);
     const { finished } = under.compact(4);

@@ -38,6 +38,8 @@ export interface MvccOptions {
   readonly prefix: Uint8Array;
   /** Bytes of recent rows kept in memory. Default 32 MiB. */
   readonly cacheBytes?: number;
+  /** Rows a compaction deletes before traffic gets its turn. Default 1000. */
+  readonly sweepRows?: number;
   /** Revisions as of the last start; a fresh store is at 1, never compacted (-1). */
   readonly revision: number;
   readonly compactedRevision: number;
@@ -83,6 +85,7 @@ export class MvccStore implements KvReader {
       commit: options.commit,
       pause: options.pause,
       onFatal: options.onFatal,
+      rowsPerTurn: options.sweepRows ?? 1000,
       swept: options.sweptRevision,
     });
   }

@@ -23,6 +23,8 @@ export interface GroupOptions<M> {
   readonly electionTimeoutMs: number;
   /** Payload bytes of the log kept in memory and on disk for followers that lag. */
   readonly retainedLogBytes: number;
+  /** Entries kept likewise; the smaller of both bounds counts. */
+  readonly retainedLogEntries: number;
   /** Entries found in the log at start. */
   readonly restoredEntries: readonly Entry[];
   /** Members removed or demoted only while enough others are connected (etcd's strict-reconfig-check). */

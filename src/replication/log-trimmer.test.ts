@@ -11,7 +11,7 @@ const entry = (index: number, epoch = 1): Entry => ({
 });
 
 test("the log is cut only above the retained bytes and never above what is durable", () => {
-  const trimmer = new LogTrimmer(80_000);
+  const trimmer = new LogTrimmer(80_000, 1_000_000);
   for (let index = 1; index <= 300; index++) trimmer.appended(entry(index));
   assert.equal(trimmer.due(5), undefined);
   const atHundred = trimmer.due(100)!;
@@ -22,9 +22,16 @@ test("the log is cut only above the retained bytes and never above what is durab
 });
 
 test("a truncated entry is not a place to cut at", () => {
-  const trimmer = new LogTrimmer(8_000);
+  const trimmer = new LogTrimmer(8_000, 1_000_000);
   for (let index = 1; index <= 20; index++) trimmer.appended(entry(index, 1));
   for (let index = 4; index <= 40; index++) trimmer.appended(entry(index, 2));
   const point = trimmer.due(40)!;
   assert.equal(point.epoch, point.index < 4 ? 1 : 2);
+});
+
+test("the number of entries bounds the log too", () => {
+  const trimmer = new LogTrimmer(1 << 30, 100);
+  for (let index = 1; index <= 1000; index++) trimmer.appended(entry(index));
+  const point = trimmer.due(1000)!;
+  assert.ok(point.index <= 900 && point.index >= 880, String(point.index));
 });

@@ -153,3 +153,12 @@ export interface Channel {
   onClose(listener: (reason: string) => void): void;
   close(): void;
 }
+
+/** A channel whose life can be checked. */
+export interface MeasuredChannel extends Channel {
+  /**
+   * Sends a PING; `answered` runs with the milliseconds until its answer, if one comes. False, and
+   * nothing is sent, while not connected or another waits for its answer.
+   */
+  ping(answered: (roundTripMs: number) => void): boolean;
+}

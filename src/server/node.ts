@@ -9,7 +9,8 @@ import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
-import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Logger } from "../logging/logger.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
@@ -19,6 +20,7 @@ import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
+import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
@@ -51,12 +53,26 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
       host: address.host,
       port: address.port,
       flusher,
-      limits: { receiveMessageBytes: peerMessageBytes },
+      limits: {
+        receiveMessageBytes: peerMessageBytes,
+        // Snapshots and questions must not wait for ever on a dead connection.
+        keepaliveIntervalMs: config.electionTimeoutMs,
+        keepaliveTimeoutMs: config.electionTimeoutMs,
+      },
     });
-  let fatal: (error: Error) => void = () => {};
-  const storage = await openStorage(config, log, open, (error) => fatal(error));
-  const node = new Node(config, log, storage, open, flusher);
-  fatal = (error) => node.fail(error);
+  let node: Node | undefined;
+  let broken: Error | undefined;
+  const storage = await new Promise<NodeStorage>((resolve, reject) => {
+    const fatal = (error: Error): void => {
+      broken ??= error;
+      node?.fail(error);
+      // What failed may never call back: opening must not wait for it.
+      reject(error);
+    };
+    openStorage(config, log, open, fatal).then(resolve, reject);
+  });
+  node = new Node(config, log, storage, open, flusher);
+  if (broken !== undefined) node.fail(broken);
   try {
     await node.start();
   } catch (error) {
@@ -77,6 +93,7 @@ export class Node {
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  private spaceExceeded = false;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -107,7 +124,7 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.metrics = new NodeMetrics(this.figures(), apiVersion);
+    this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
     this.network = new PeerNetwork<RaftMessage>({
@@ -121,11 +138,13 @@ export class Node {
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
       controlTimeoutMs: requestTimeoutMs(config),
+      silenceMs: config.electionTimeoutMs,
       observer: {
         up: (peer) => log.info("link to peer is up", { peer: peer.toString(16) }),
         down: (peer, reason) => log.debug("link to peer is down", { peer: peer.toString(16), reason }),
         sent: peerObserver.sent,
         sendFailed: peerObserver.sendFailed,
+        roundTrip: peerObserver.roundTrip,
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
@@ -164,6 +183,7 @@ export class Node {
       requestTimeoutMs: requestTimeoutMs(config),
       electionTimeoutMs: config.electionTimeoutMs,
       retainedLogBytes: bounds.retainedLogBytes,
+      retainedLogEntries: config.snapshotCount,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
       fatal: (error) => this.fail(error),
@@ -206,8 +226,13 @@ export class Node {
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
-    this.every(500, () => this.publish());
-    const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    this.every(500, () => {
+      this.publish();
+      this.checkSpace();
+    });
+    const served = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    const schemas = [file_etcdserverpb_rpc, file_grpc_health_v1_health];
+    const methods = [...served, ...reflectionMethods(served, schemas)];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
       version: apiVersion,
@@ -319,6 +344,12 @@ export class Node {
     });
   }
 
+  /** Looks whether the store has outgrown its quota; until it shrinks, writes that add are refused. */
+  private checkSpace(): void {
+    const { quotaBackendBytes: quota } = this.config;
+    this.spaceExceeded = quota !== undefined && this.storage.state.sizes().totalBytes > quota;
+  }
+
   private figures(): ConstructorParameters<typeof NodeMetrics>[0] {
     const { state } = this.storage;
     return {
@@ -362,6 +393,9 @@ export class Node {
       limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
       strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
+      get spaceExceeded() {
+        return node.spaceExceeded;
+      },
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };
   }

@@ -15,6 +15,7 @@ import { OneLeaderATerm } from "./invariants/one-leader-a-term.js";
 export class Checker {
   private readonly immutable: CommittedImmutable;
   private readonly invariants: readonly Invariant[];
+  private readonly askedEveryStep: readonly Invariant[];
   /** Name of the invariant that was violated. */
   violatedInvariant: string | undefined;
 
@@ -32,6 +33,7 @@ export class Checker {
       new Monotonic(),
     ];
     this.invariants = all.filter(({ name }) => !without.includes(name));
+    this.askedEveryStep = this.invariants.filter(({ stepped }) => stepped !== undefined);
   }
 
   started(node: NodeView): void {
@@ -42,7 +44,7 @@ export class Checker {
     // The hottest of the hooks: no closure an invariant here.
     let asked: Invariant | undefined;
     try {
-      for (asked of this.invariants) asked.stepped?.(node);
+      for (asked of this.askedEveryStep) asked.stepped?.(node);
     } catch (error) {
       this.blame(asked!, error);
     }

@@ -37,7 +37,7 @@ export class SimulatedLog {
     const { truncateAfter, snapshot, entries } = batch;
     if (truncateAfter !== undefined && truncateAfter < this.lastIndex) {
       if (truncateAfter < this.after.index && snapshot === undefined) {
-        violated(
+        broken(
           `no truncation below the first entry (${this.after.index + 1})`,
           `truncateAfter ${truncateAfter}`,
         );
@@ -50,7 +50,7 @@ export class SimulatedLog {
     }
     for (const entry of entries) {
       if (entry.index !== this.lastIndex + 1) {
-        violated(`entry ${this.lastIndex + 1} to be appended next`, `entry ${entry.index}`);
+        broken(`entry ${this.lastIndex + 1} to be appended next`, `entry ${entry.index}`);
       }
       this.entries.push(entry);
     }
@@ -60,7 +60,7 @@ export class SimulatedLog {
   compact(index: Index): void {
     if (index <= this.after.index) return;
     const epoch = this.epochAt(index);
-    if (epoch === undefined) violated(`entry ${index} to be in the log that is cut there`, "it is not");
+    if (epoch === undefined) broken(`entry ${index} to be in the log that is cut there`, "it is not");
     this.entries = this.entries.slice(index - this.after.index);
     this.after = { index, epoch };
   }
@@ -71,4 +71,8 @@ export class SimulatedLog {
     copy.entries = this.entries.slice();
     return copy;
   }
+}
+
+function broken(expected: string, found: string): never {
+  violated(expected, found, "rules of Ready");
 }

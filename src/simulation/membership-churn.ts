@@ -25,11 +25,15 @@ export class MembershipChurn<M> {
     private readonly addNode: () => NodeId,
   ) {}
 
-  /** Asks a node that believes to lead for one random change. */
+  /** Asks a node that believes it leads for one random change. */
   strike(): void {
     const leaders = [...this.nodes.values()].filter((node) => node.running && node.status.role === "leader");
     if (leaders.length === 0) return;
-    const leader = this.random.pick(leaders);
+    this.strikeAt(this.random.pick(leaders));
+  }
+
+  /** Asks this node for one random change. */
+  strikeAt(leader: SimulatedNode<M>): void {
     const { membership } = leader.status;
     if (membership.outgoing.length > 0 && !membership.autoLeave) {
       if (this.random.chance(0.7)) this.leave(leader);

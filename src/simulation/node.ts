@@ -379,10 +379,10 @@ export class SimulatedNode<M> implements NodeView {
   private install(id: EntryId): MachineState {
     const state = this.staged.get(keyOf(id));
     if (state === undefined)
-      violated("a snapshot that was received to be installed", `${id.index}@${id.epoch}`);
+      broken("a snapshot that was received to be installed", `${id.index}@${id.epoch}`);
     this.staged.clear();
     if (id.index < this.stateMachine.applied) {
-      violated(`a snapshot above ${this.stateMachine.applied}, which is applied`, `${id.index}`);
+      broken(`a snapshot above ${this.stateMachine.applied}, which is applied`, `${id.index}`);
     }
     this.world.coverage.count("snapshotsInstalled");
     this.stateMachine.install(state);
@@ -447,4 +447,8 @@ export class SimulatedNode<M> implements NodeView {
 
 function keyOf({ index, epoch }: EntryId): string {
   return `${index}@${epoch}`;
+}
+
+function broken(expected: string, found: string): never {
+  violated(expected, found, "rules of Ready");
 }

@@ -31,15 +31,12 @@ export class Oracle {
     if (entry.kind !== EntryKind.command) return;
     const { key, serial } = decodePut(entry.payload);
     const put = this.puts.get(serial);
-    if (put === undefined) violated("only what clients asked for", `serial ${serial} at ${entry.index}`);
+    if (put === undefined) broken("only what clients asked for", `serial ${serial} at ${entry.index}`);
     const position = this.positions.get(serial);
-    if (position !== undefined) violated(`put ${serial} once, at ${position}`, `again at ${entry.index}`);
-    if (put.refused) violated(`refused put ${serial} without effect`, `it committed at ${entry.index}`);
+    if (position !== undefined) broken(`put ${serial} once, at ${position}`, `again at ${entry.index}`);
+    if (put.refused) broken(`refused put ${serial} without effect`, `it committed at ${entry.index}`);
     if (entry.index <= put.knownBefore) {
-      violated(
-        `put ${serial} after ${put.knownBefore}, acknowledged before it began`,
-        `it at ${entry.index}`,
-      );
+      broken(`put ${serial} after ${put.knownBefore}, acknowledged before it began`, `it at ${entry.index}`);
     }
     this.positions.set(serial, entry.index);
     this.histories[key]!.push(entry.index);
@@ -47,15 +44,14 @@ export class Oracle {
 
   acknowledged(serial: number): void {
     const position = this.positions.get(serial);
-    if (position === undefined) violated(`acknowledged put ${serial} committed`, "it nowhere");
+    if (position === undefined) broken(`acknowledged put ${serial} committed`, "it nowhere");
     this.known = Math.max(this.known, position);
   }
 
   /** The put was refused for certain. */
   refused(serial: number): void {
     const position = this.positions.get(serial);
-    if (position !== undefined)
-      violated(`refused put ${serial} without effect`, `it committed at ${position}`);
+    if (position !== undefined) broken(`refused put ${serial} without effect`, `it committed at ${position}`);
     this.puts.get(serial)!.refused = true;
   }
 
@@ -69,13 +65,17 @@ export class Oracle {
 
   answered(key: number, floor: Index, serial: number): void {
     const position = serial === 0 ? 0 : this.positions.get(serial);
-    if (position === undefined) violated("only committed values to be read", `serial ${serial}`);
+    if (position === undefined) broken("only committed values to be read", `serial ${serial}`);
     if (position < floor) {
-      violated(
+      broken(
         `a read of key ${key} to see the put at ${floor}, known before it began`,
         `the value written at ${position}`,
       );
     }
     this.known = Math.max(this.known, position);
   }
+}
+
+function broken(expected: string, found: string): never {
+  violated(expected, found, "client oracle");
 }

@@ -72,7 +72,8 @@ export function simulate<M>(
     const cause = error instanceof Error ? error : new Error(String(error));
     const invariant =
       world.checker.violatedInvariant ??
-      (cause instanceof Violation ? "client oracle or liveness" : cause.name);
+      (cause instanceof Violation ? cause.property : undefined) ??
+      cause.name;
     const replay = `quorate simulate --engine ${engine} --seed ${seed}`;
     throw new SimulationFailure(seed, world.trace.steps, world.agenda.now, invariant, replay, cause);
   }

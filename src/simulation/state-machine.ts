@@ -65,7 +65,7 @@ export class SimulatedMachine {
   apply(entry: Entry): void {
     const { meta, values, hash } = this.current;
     if (entry.index !== meta.id.index + 1) {
-      violated(`entry ${meta.id.index + 1} to be applied next`, `entry ${entry.index}`);
+      broken(`entry ${meta.id.index + 1} to be applied next`, `entry ${entry.index}`);
     }
     const id = { index: entry.index, epoch: entry.epoch };
     switch (entry.kind) {
@@ -96,4 +96,8 @@ export class SimulatedMachine {
   install(state: MachineState): void {
     this.current = state;
   }
+}
+
+function broken(expected: string, found: string): never {
+  violated(expected, found, "rules of Ready");
 }

@@ -40,6 +40,8 @@ export interface FaultOptions {
   readonly pauseUs: number;
   readonly transferEveryUs: number;
   readonly membershipEveryUs: number;
+  /** Probability that a new leader is asked for a change before it has committed anything. */
+  readonly newLeaderChanges: number;
   readonly compactEveryUs: number;
 }
 
@@ -82,7 +84,7 @@ const ms = 1000;
 
 export function drawSwarm(random: Random): Swarm {
   const swarm = drawMixed(random);
-  return random.chance(0.3) ? storm(random, swarm) : swarm;
+  return random.chance(0.4) ? drawStorm(random, swarm) : swarm;
 }
 
 /**
@@ -90,39 +92,62 @@ export function drawSwarm(random: Random): Swarm {
  * at a time, and come back soon. Most of what can go wrong between terms needs several of them in a row,
  * each leaving a little behind.
  */
+function drawStorm(random: Random, swarm: Swarm): Swarm {
+  const stormy = storm(random, swarm);
+  const { disk, faults } = stormy;
+  const electionUs = stormy.electionTicks * stormy.tickUs;
+  switch (random.below(4)) {
+    case 0: {
+      // Votes: disks so slow that much is promised and little durable, all clocks in step.
+      const hurried = { ...faults, downUs: 0.5 * electionUs, powerLossEveryUs: 10 * electionUs };
+      const slow = { ...disk, meanUs: 0.3 * electionUs };
+      return { ...stormy, voters: random.pick([4, 5]), clockDrift: 0, disk: slow, faults: hurried };
+    }
+    case 1:
+      // Memberships: changed by one leader after the other, even numbers of voters among them.
+      return {
+        ...stormy,
+        voters: random.pick([3, 4, 4]),
+        faults: { ...faults, membershipEveryUs: 2 * electionUs, newLeaderChanges: 0.7 },
+      };
+    default:
+      return stormy;
+  }
+}
+
 function storm(random: Random, swarm: Swarm): Swarm {
   const electionTicks = random.pick([3, 4]);
   const electionUs = electionTicks * swarm.tickUs;
   const meanUs = random.pick([0.1, 0.2]) * electionUs;
   return {
     ...swarm,
-    voters: random.pick([3, 3, 5]),
+    voters: random.pick([3, 3, 3, 5]),
     electionTicks,
     heartbeatTicks: 1,
     clockDrift: random.pick([0, 0.2]),
-    maxAppendBytes: random.pick([1, 1, 64]),
+    maxAppendBytes: random.pick([1, 1, 1, 64]),
     network: {
       ...swarm.network,
       meanUs,
       lossProbability: random.pick([0, 0.05]),
-      cutLosesUnderWay: random.chance(0.7),
+      cutLosesUnderWay: random.chance(0.9),
     },
-    disk: { ...swarm.disk, meanUs: random.pick([0.2 * ms, 2 * ms, 0.3 * electionUs]) },
+    disk: { ...swarm.disk, meanUs: random.pick([0.2 * ms, 2 * ms]) },
     faults: {
       ...swarm.faults,
       crashEveryUs: 20 * electionUs,
       crashLeaderShare: 0.5,
-      downUs: random.pick([1, 2, 4]) * electionUs,
+      downUs: random.pick([1, 4]) * electionUs,
       newLeaderFails: 0.9,
       newLeaderFailsUs: meanUs,
       powerLossEveryUs: random.pick([15 * electionUs, Number.POSITIVE_INFINITY]),
       partitionUs: random.pick([2, 4]) * electionUs,
-      membershipEveryUs: random.pick([electionUs, 4 * electionUs, Number.POSITIVE_INFINITY]),
+      membershipEveryUs: random.pick([4 * electionUs, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]),
       partitionEveryUs: random.pick([20 * electionUs, Number.POSITIVE_INFINITY]),
       pauseEveryUs: Number.POSITIVE_INFINITY,
     },
     workload: { ...swarm.workload, thinkUs: 8 * ms, readShare: 0.1, window: 4 },
-    safetyUs: 150 * electionUs,
+    safetyUs: 120 * electionUs,
   };
 }
 
@@ -169,6 +194,7 @@ function drawMixed(random: Random): Swarm {
       downUs: random.pick([0.5, 1, 4]) * electionUs,
       newLeaderFails: random.pick([0, 0, 0.3, 0.7]),
       newLeaderFailsUs: random.pick([1, 3]) * linkUs,
+      newLeaderChanges: 0,
       powerLossEveryUs: sometimes(0.2, 20 * electionUs),
       partitionEveryUs: sometimes(0.6, quickUs),
       partitionUs: random.pick([1, 3, 8]) * electionUs,
@@ -187,7 +213,7 @@ function drawMixed(random: Random): Swarm {
       patienceUs: 3 * electionUs,
       restUs: 0.3 * electionUs,
     },
-    safetyUs: 60 * electionUs,
+    safetyUs: 45 * electionUs,
   };
 }
 

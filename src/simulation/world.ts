@@ -64,6 +64,11 @@ export class World<M> implements Surroundings<M>, ClusterView {
 
   elected(node: SimulatedNode<M>): void {
     this.faults.elected(node);
+    const { newLeaderChanges, newLeaderFailsUs } = this.swarm.faults;
+    if (newLeaderChanges === 0 || !this.random.chance(newLeaderChanges)) return;
+    this.agenda.after(this.random.exponential(newLeaderFailsUs / 4), () => {
+      if (this.agenda.now < this.swarm.safetyUs) this.churn.strikeAt(node);
+    });
   }
 
   /** Runs both phases. Throws what was violated. */
@@ -86,6 +91,7 @@ export class World<M> implements Surroundings<M>, ClusterView {
         violated(
           `the cluster to serve again within ${liveness.allowanceUs / 1000} ms without faults`,
           liveness.missing,
+          "liveness",
         );
       }
       this.agenda.next()?.();

@@ -40,6 +40,8 @@ export interface StateOptions {
   readonly bootstrap?: { readonly membership: Membership; readonly members: readonly MemberInfo[] };
   /** Bytes of recent rows kept in memory. Default 32 MiB. */
   readonly cacheBytes?: number;
+  /** Rows a compaction deletes before traffic gets its turn. Default 1000. */
+  readonly sweepRows?: number;
   /** Background work failed; the process should stop. */
   readonly onFatal: (error: Error) => void;
   /** Lets other work run between pieces of background work. Default: setImmediate. */
@@ -267,7 +269,7 @@ export class ReplicatedState implements StateMachine, KvReader {
       () => `entry ${id.index} was applied after entry ${this.meta.id.index}`,
     );
     const { membership, membershipIndex } = this.meta;
-    this.meta = { id, membership, membershipIndex };
+    this.meta = { id: { index: id.index, epoch: id.epoch }, membership, membershipIndex };
     this.entryOpen = false;
     this.decodedCommand = undefined;
     this.decodedRequest = undefined;
@@ -405,6 +407,7 @@ function createKv(
     buffer,
     prefix: generation.revisions,
     ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
+    ...(options.sweepRows === undefined ? {} : { sweepRows: options.sweepRows }),
     revision: state.revision,
     compactedRevision: state.compactedRevision,
     sweptRevision: swept === undefined ? -1 : new WireReader(swept).varint(),

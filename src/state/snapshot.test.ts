@@ -6,7 +6,7 @@ import { NaiveStore } from "../mvcc/naive-store.js";
 import { putOf, rangeOf } from "../mvcc/request-generators.js";
 import { CommandKind, encodeCommand } from "./commands.js";
 import { CorruptSnapshot } from "./snapshot-format.js";
-import { applyNext, everything, hashOf, members, openNode, plain } from "./state-under-test.js";
+import { applyNext, everything, hashOf, members, openNode, plain } from "./testing/state-under-test.js";
 
 test("a snapshot taken under writes equals the state at its meta, and installs on an empty member", async () => {
   const source = await openNode();

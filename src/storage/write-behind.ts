@@ -184,7 +184,7 @@ class Buffered implements WriteBehind {
     this.#delay ??= setTimeout(() => {
       this.#delay = undefined;
       this.#pump(true);
-    }, this.#options.delayMs);
+    }, this.#options.delayMs).unref();
   }
 
   /** Closes the generation being filled. What is not committed yet moves on to the next one. */

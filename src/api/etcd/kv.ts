@@ -30,7 +30,7 @@ import type { ApiContext } from "../context.js";
 import { type ApiError, errorOfFailure, errorOfRefusal, errors, fail, failDecoding } from "../errors.js";
 import { admit } from "./admission.js";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./checks.js";
-import { isReadOnly, isSerializable } from "./txn-kind.js";
+import { isReadOnly, isSerializable, mayPut } from "./txn-kind.js";
 
 type Failed = GroupFailure | Refused;
 
@@ -72,6 +72,7 @@ class KvService {
     // The request's views point into the command, which lives as long as they do.
     const request = this.accept(call, decodePut, command, 1, checkPut);
     if (request === undefined) return;
+    if (this.context.spaceExceeded === true) return fail(call, errors.noSpace);
     this.propose(call, command, request, (outcome) => {
       const result = outcome as PutResult | Failed;
       if (result.kind === "put") call.respond(this.encoder.put(result, this.term));
@@ -95,6 +96,7 @@ class KvService {
     const request = this.accept(call, decodeTxn, command, 1, this.checkTxn);
     if (request === undefined) return;
     if (!isReadOnly(request)) {
+      if (this.context.spaceExceeded === true && mayPut(request)) return fail(call, errors.noSpace);
       this.propose(call, command, request, (outcome) => this.answerTxn(call, outcome as TxnResult | Failed));
     } else if (isSerializable(request)) unlessCongested(call, () => this.readTxn(request, call));
     else this.afterBarrier(call, () => this.readTxn(request, call));

@@ -104,6 +104,8 @@ export class Raft extends Election implements Engine<RaftMessage> {
   private onSnapshotReceived(from: NodeId, epoch: Term, snapshot: SnapshotMeta): void {
     if (epoch > this.term) this.becomeFollower(epoch, from);
     else if (epoch === this.term && this.role !== "leader") this.hearLeader(from);
+    // The sender may have been deposed since, and have applied entries of a later term: they prove it.
+    if (snapshot.id.epoch > this.term) this.becomeFollower(snapshot.id.epoch, 0);
     // A leader holds everything committed; a snapshot can tell it nothing.
     if (this.role !== "leader") this.handleSnapshot(from, epoch, snapshot);
   }

@@ -171,9 +171,12 @@ export class KeyIndex {
     let leaf = foundLeaf;
     let slot = foundSlot;
     if (!leaf.hasRoom(key.length)) {
-      // Keys that arrive in order leave full leaves behind; otherwise a leaf is halved.
-      const atEdge = slot === leaf.count && leaf.next === undefined;
-      this.split(leaf, atEdge ? leaf.count : leaf.count >>> 1, key);
+      // Keys that arrive in order, ascending or descending, leave full leaves behind them.
+      const inOrder =
+        slot === leaf.lastSlot + 1 ||
+        slot === leaf.lastSlot ||
+        (slot === leaf.count && leaf.next === undefined);
+      this.split(leaf, inOrder ? slot : leaf.count >>> 1, key, inOrder);
       leaf = this.descend(key);
       slot = -1 - leaf.search(key);
     }
@@ -182,12 +185,18 @@ export class KeyIndex {
     if (version !== 0) this.addLive(leaf, 1);
   }
 
-  /** Splits the leaf at the end of the noted path; at its very end the new leaf is for `key`. */
-  private split(leaf: Leaf, slot: number, key: Uint8Array): void {
+  /**
+   * Splits the leaf at the end of the noted path. Where keys arrive in order, `key` belongs at the slot
+   * of the split: to the end of the left leaf if that has room, else to a new one.
+   */
+  private split(leaf: Leaf, slot: number, key: Uint8Array, inOrder: boolean): void {
     const empty = slot === leaf.count;
     const right = leaf.splitAt(slot, empty ? leaf.keyBytes : key.length);
     this.leaves++;
-    let separator = shortestSeparator(leaf.key(slot - 1), empty ? key : right.key(0));
+    let separator = shortestSeparator(
+      inOrder && !empty ? key : leaf.key(slot - 1),
+      empty ? key : right.key(0),
+    );
     let child: Node = right;
     for (let level = this.height - 1; level >= 0; level--) {
       const parent = this.pathNodes[level]!;

@@ -21,6 +21,8 @@ export class Leaf extends PackedKeys {
   /** Keys that exist at the newest revision. */
   live = 0;
   next: Leaf | undefined = undefined;
+  /** Where the last key went in: keys that arrive in order show there. */
+  lastSlot = -2;
   readonly numbers: Float64Array;
 
   constructor(keyBytes: number) {
@@ -67,6 +69,7 @@ export class Leaf extends PackedKeys {
       this.numbers.copyWithin((slot + 1) * entryNumbers, slot * entryNumbers, this.count * entryNumbers);
     this.insertKey(slot, key);
     this.setHistory(slot, 0);
+    this.lastSlot = slot;
   }
 
   /** Moves the entries from `slot` on to a new leaf behind this one. */

@@ -52,11 +52,13 @@ export class Violation extends Error {
   constructor(
     readonly expected: string,
     readonly found: string,
+    /** What was violated, when it is not an invariant of this folder. */
+    readonly property?: "client oracle" | "liveness" | "rules of Ready",
   ) {
     super(`expected ${expected}; found ${found}`);
   }
 }
 
-export function violated(expected: string, found: string): never {
-  throw new Violation(expected, found);
+export function violated(expected: string, found: string, property?: Violation["property"]): never {
+  throw new Violation(expected, found, property);
 }

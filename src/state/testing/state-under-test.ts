@@ -2,13 +2,13 @@
 // random steps and the naive store to compare with.
 
 import fc from "fast-check";
-import { encodeCompaction, encodeDeleteRange, encodePut, encodeTxn } from "../mvcc/codec.js";
-import { ManualBuffer, MemoryStore } from "../mvcc/memory-storage.js";
-import type { DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest } from "../mvcc/messages.js";
-import type { NaiveStore } from "../mvcc/naive-store.js";
-import { deletes, puts, rangeOf, ranges, txns } from "../mvcc/request-generators.js";
-import { CommandKind, encodeCommand } from "./commands.js";
-import { ReplicatedState, type StateOptions } from "./replicated-state.js";
+import { encodeCompaction, encodeDeleteRange, encodePut, encodeTxn } from "../../mvcc/codec.js";
+import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
+import type { DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest } from "../../mvcc/messages.js";
+import type { NaiveStore } from "../../mvcc/naive-store.js";
+import { deletes, puts, rangeOf, ranges, txns } from "../../mvcc/request-generators.js";
+import { CommandKind, encodeCommand } from "../commands.js";
+import { ReplicatedState, type StateOptions } from "../replicated-state.js";
 
 export const membership = {
   voters: [1, 2, 3],
