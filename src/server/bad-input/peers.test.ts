@@ -32,7 +32,7 @@ import { assertWhole, get, put } from "./witness.js";
 
 const encode = (exchanged: Exchanged<RaftMessage>): Uint8Array => encodeExchange(exchanged, raftCodec);
 
-describe("the peer port", { timeout: 120_000 }, () => {
+describe("the peer port", { timeout: 300_000 }, () => {
   let cluster: ProcessCluster;
   let leader: NodeProcess;
   let follower: NodeProcess;

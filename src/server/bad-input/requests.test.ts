@@ -52,7 +52,7 @@ async function speak(port: number, said: Uint8Array): Promise<{ socket: Socket; 
   return { socket, closed };
 }
 
-describe("bad requests", { timeout: 120_000 }, () => {
+describe("bad requests", { timeout: 300_000 }, () => {
   let cluster: ProcessCluster;
   let leader: NodeProcess;
   let follower: NodeProcess;

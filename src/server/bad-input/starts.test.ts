@@ -54,7 +54,7 @@ async function taken(): Promise<{ server: Server; port: number }> {
   return { server, port: (server.address() as { port: number }).port };
 }
 
-describe("starts that must fail", { timeout: 120_000 }, () => {
+describe("starts that must fail", { timeout: 300_000 }, () => {
   let folder: string;
   before(() => {
     folder = mkdtempSync(join(tmpdir(), "quorate-starts-"));
