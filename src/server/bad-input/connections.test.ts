@@ -11,7 +11,7 @@ import { NodeProcess } from "../harness/node-process.js";
 import { eventually, ProcessCluster } from "../harness/process-cluster.js";
 import { assertWhole, bytes, encode, put } from "./witness.js";
 
-it("a node out of files for clients goes on writing", { timeout: 60_000 }, async (t) => {
+it("a node out of files for clients goes on writing", { timeout: 300_000 }, async (t) => {
   const cluster = await ProcessCluster.start({ nodes: 1 });
   t.after(() => cluster.destroy());
   await cluster.nodes[0]!.stop();
@@ -38,7 +38,9 @@ it("a node out of files for clients goes on writing", { timeout: 60_000 }, async
     socket.resume();
     sockets.push(socket);
   }
-  await eventually("those beyond the bound are closed", 5000, async () => (closed >= 400 ? true : undefined));
+  await eventually("those beyond the bound are closed", 30_000, async () =>
+    closed >= 400 ? true : undefined,
+  );
   // Beyond a segment of the log and a table of the store.
   const value = Buffer.alloc(1_000_000, 1);
   for (let at = 0; at < 100; at++) {

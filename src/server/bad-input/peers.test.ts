@@ -66,7 +66,7 @@ describe("the peer port", { timeout: 300_000 }, () => {
     node: NodeProcess,
     path: string,
     messages: readonly Uint8Array[],
-    waitMs = 5000,
+    waitMs = 20_000,
   ): Promise<CallEnd | undefined> {
     const channel = new RpcChannel({ host: "127.0.0.1", port: node.plan.peerPort });
     await channel.connect();

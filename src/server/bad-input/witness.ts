@@ -111,7 +111,7 @@ export async function assertWhole(cluster: ProcessCluster): Promise<void> {
 }
 
 /** Resolves with the exit status; fails when the process does not end in time. */
-export async function endOf(node: NodeProcess, timeoutMs = 20_000): Promise<number | string> {
+export async function endOf(node: NodeProcess, timeoutMs = 30_000): Promise<number | string> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
