@@ -21,6 +21,11 @@ export interface StateMachine {
    */
   prepare(command: Uint8Array, wantResult: boolean): Promise<void> | undefined;
   /**
+   * Whether apply() could make sense of these bytes; asked of what another node wants appended. True of
+   * everything when left out.
+   */
+  understands?(command: Uint8Array): boolean;
+  /**
    * Applies one command of the entry `id`. Errors of the request are results, not exceptions; an
    * exception is a bug and stops the process.
    * @param wantResult false on nodes where nobody waits for the outcome.

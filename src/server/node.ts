@@ -30,6 +30,7 @@ import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
 import { NodeMetrics } from "./metrics.js";
 import { type NodeStorage, openStorage } from "./node-storage.js";
+import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -206,11 +207,20 @@ export class Node {
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
+    const openFiles = openFilesLimit();
+    let refusalLoggedAt = Number.NEGATIVE_INFINITY;
+    const refused = (port: "client" | "peer", reason: string): void => {
+      if (performance.now() - refusalLoggedAt < 10_000) return;
+      refusalLoggedAt = performance.now();
+      log.warn("connections are refused", { port, reason, openFiles });
+    };
     for (const url of config.listenPeerUrls) {
       const server = new RpcServer({
         methods: peers,
         flusher: this.flusher,
         limits: { receiveMessageBytes: peerMessageBytes },
+        ...(openFiles === undefined ? {} : { maxConnections: peerConnectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("peer", reason),
       });
       this.servers.push(server);
       this.peerAddresses.push(await listen(server, url, "peer"));
@@ -240,6 +250,8 @@ export class Node {
           concurrentStreams: config.maxConcurrentStreams,
         },
         onHandlerError: (error, path) => log.error("a handler threw", { path, error }),
+        ...(openFiles === undefined ? {} : { maxConnections: connectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("client", reason),
         onConnectionError: (_code, peer, reason) => log.warn("connection refused", { peer, reason }),
       });
       this.servers.push(server);

@@ -178,6 +178,36 @@ export class ReplicatedState implements StateMachine, KvReader {
     }
   }
 
+  understands(command: Uint8Array): boolean {
+    const request = command.subarray(1);
+    const kind = command[0] as CommandKind;
+    try {
+      switch (kind) {
+        case CommandKind.put:
+          decodePut(request);
+          return true;
+        case CommandKind.deleteRange:
+          decodeDeleteRange(request);
+          return true;
+        case CommandKind.txn:
+          decodeTxn(request);
+          return true;
+        case CommandKind.compaction:
+          decodeCompaction(request);
+          return true;
+        case CommandKind.memberAttributes:
+          withAttributes(this.memberList, request);
+          return true;
+        default:
+          kind satisfies never;
+          return false;
+      }
+    } catch {
+      // Whatever a decoder throws, it would throw at everybody who applies this.
+      return false;
+    }
+  }
+
   private decoded<T>(command: Uint8Array, decode: (bytes: Uint8Array) => T): T {
     if (this.decodedCommand !== command) {
       this.decodedRequest = decode(command.subarray(1));

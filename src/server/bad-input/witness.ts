@@ -58,6 +58,18 @@ export async function get(node: NodeProcess, key: string): Promise<string | unde
   return kv === undefined ? undefined : Buffer.from(kv.value).toString("utf8");
 }
 
+/** All keys that begin with the prefix, as a linearizable read through this node sees them. */
+export async function getAll(node: NodeProcess, prefix: string): Promise<Map<string, string>> {
+  const end = bytes(prefix).slice();
+  end[end.length - 1]!++;
+  const request = encode(RangeRequestSchema, { key: bytes(prefix), rangeEnd: end });
+  const answer = await callOnce(node.plan.clientPort, "/etcdserverpb.KV/Range", request, 10_000);
+  const text = (value: Uint8Array): string => Buffer.from(value).toString("utf8");
+  return new Map(
+    fromBinary(RangeResponseSchema, answer).kvs.map(({ key, value }) => [text(key), text(value)]),
+  );
+}
+
 /**
  * Every node of the cluster runs, takes a put, and reads what was put through the others; then all
  * have the same hash at the same revision.
@@ -99,7 +111,7 @@ export async function assertWhole(cluster: ProcessCluster): Promise<void> {
 }
 
 /** Resolves with the exit status; fails when the process does not end in time. */
-export async function endOf(node: NodeProcess, timeoutMs = 20_000): Promise<number | string> {
+export async function endOf(node: NodeProcess, timeoutMs = 30_000): Promise<number | string> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
