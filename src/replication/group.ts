@@ -44,6 +44,8 @@ export class Group<M> implements Proposer {
   private holdReads = false;
   private installing = false;
   private stopped = false;
+  /** Index of the membership of the applied state. */
+  private membershipApplied: Index;
   private readonly remote = new RemoteRequests();
   private readonly snapshots: SnapshotDesk;
   /** Who leads, as far as this node knows; 0 when nobody. */
@@ -57,6 +59,7 @@ export class Group<M> implements Proposer {
     const status = this.engine.status();
     this.leader = status.leader;
     this.epoch = status.epoch;
+    this.membershipApplied = stateMachine.applied.membershipIndex;
     this.queue = new ProposalQueue({ node, incarnation, timeoutMs: requestTimeoutMs, ...queueLimits });
     this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands, incarnation);
     this.applier = new Applier({
@@ -435,7 +438,12 @@ export class Group<M> implements Proposer {
     const applied = this.applier.appliedIndex;
     this.engine.step({ kind: "applied", index: applied });
     this.barriers.release(applied);
-    this.desk.applied(applied, this.options.stateMachine.applied);
+    const state = this.options.stateMachine.applied;
+    this.desk.applied(applied, state);
+    if (state.membershipIndex !== this.membershipApplied) {
+      this.membershipApplied = state.membershipIndex;
+      this.options.observer?.membershipApplied?.(state.membership);
+    }
     this.schedule();
   }
 

@@ -7,6 +7,7 @@ import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
+import { members } from "../consensus/membership/change.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
@@ -27,7 +28,7 @@ import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
 import { NodeMetrics } from "./metrics.js";
-import { type NodeStorage, openStorage } from "./node-storage.js";
+import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -90,6 +91,8 @@ export class Node {
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  /** The applied state has counted this node as a member at some time. */
+  private isMember: boolean;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -115,7 +118,9 @@ export class Node {
       engine: config.consensus,
       protocolVersion,
       incarnation,
+      memberAsOf: 0,
     };
+    this.isMember = this.counts(this.self.node);
     this.addresses = new AddressBook(
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
@@ -133,6 +138,8 @@ export class Node {
       },
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
+      memberAsOf: () => (this.counts(this.self.node) ? state.applied.membershipIndex : 0),
+      removed: () => this.leave(),
       controlTimeoutMs: requestTimeoutMs(config),
       silenceMs: config.electionTimeoutMs,
       observer: {
@@ -174,6 +181,7 @@ export class Node {
           observer.roleChanged?.(change);
           this.roleChanged(change);
         },
+        membershipApplied: () => this.membershipApplied(),
         warn: (message, fields) => log.warn(message, fields),
       },
       requestTimeoutMs: requestTimeoutMs(config),
@@ -196,9 +204,11 @@ export class Node {
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
-        const members = this.storage.state.members();
-        return members.length > 0 ? members : this.storage.membersAtBirth;
+        const known = this.storage.state.members();
+        return known.length > 0 ? known : this.storage.membersAtBirth;
       },
+      isRemoved: (member, memberAsOf) =>
+        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.counts(member),
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
@@ -258,22 +268,47 @@ export class Node {
     this.ending = this.shutDown(error);
   }
 
+  private counts(member: number): boolean {
+    return members(this.storage.state.applied.membership).includes(member);
+  }
+
+  /** A joining node may begin with a state older than itself: only who was a member can be removed. */
+  private membershipApplied(): void {
+    if (this.counts(this.self.node)) this.isMember = true;
+    else if (this.isMember) this.leave();
+  }
+
+  /** This member was removed, as its own log or another member says: it ends, and for good. */
+  private leave(): void {
+    if (this.ending !== undefined) return;
+    const { memberId } = this.storage.identity;
+    const error = removedError(memberId, this.config.dataDir);
+    this.log.error("the node stops", { error });
+    try {
+      markRemoved(memberId, this.config.dataDir);
+    } catch (cause) {
+      this.log.warn("cannot note the removal in the data folder", { error: cause });
+    }
+    this.ending = this.shutDown(error, true);
+  }
+
   /** Start failed half-way. */
   async abandon(): Promise<void> {
     this.ending ??= this.shutDown(undefined);
     await this.ending;
   }
 
-  private async shutDown(failure: Error | undefined): Promise<void> {
-    if (failure === undefined && this.group.leads) await this.handOver();
+  /** @param orderly requests under way are finished, and what is buffered is written. */
+  private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
+    if (orderly && this.group.leads) await this.handOver();
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
-    if (failure === undefined) await Promise.all(clients.map((server) => server.drain(drainMs)));
+    if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
     let closing: Error | undefined;
-    await this.storage.close(failure !== undefined).catch((error: unknown) => {
+    await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
     });
     this.resolveStopped(failure ?? closing);

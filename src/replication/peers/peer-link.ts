@@ -8,6 +8,9 @@ import { WireReader } from "../../protobuf/wire.js";
 import { type CallEnd, type ClientStream, type MeasuredChannel, Status } from "../../rpc/call.js";
 import { decodeHello, type Hello } from "./exchange-codec.js";
 
+/** Ends the stream of a node that has been removed from the cluster. */
+export const removedStatus = Status.PERMISSION_DENIED;
+
 export const exchangePath = "/quorate.consensus.v1.PeerService/Exchange";
 
 /** Milliseconds between attempts to connect: the first, and the most. */
@@ -17,14 +20,16 @@ const bulkLimitBytes = 128 << 20;
 
 export interface PeerLinkOptions {
   readonly peer: NodeId;
-  /** The Hello of this node, encoded as an ExchangeRequest. */
-  readonly introduction: Uint8Array;
+  /** The Hello of this node as of now, encoded as an ExchangeRequest. */
+  readonly introduction: () => Uint8Array;
   /** Opens a channel to wherever the peer is now; undefined while that is not known. */
   readonly open: () => MeasuredChannel | undefined;
   /** Throws an Error when the peer that answered is not the one meant. */
   readonly check: (hello: Hello) => void;
   readonly up: () => void;
   readonly down: (reason: string) => void;
+  /** The peer knows that this node was removed from the cluster. */
+  readonly removed: () => void;
   readonly sent: (bytes: number) => void;
   /** Milliseconds without an answer to a PING after which the link counts as broken. */
   readonly silenceMs: number;
@@ -112,7 +117,7 @@ export class PeerLink {
     );
     this.stream = stream;
     stream.onDrain(() => this.drained());
-    stream.write(this.options.introduction);
+    stream.write(this.options.introduction());
     this.probeSentAt = undefined;
     this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / 4);
   }
@@ -160,6 +165,7 @@ export class PeerLink {
 
   private ended(channel: MeasuredChannel, end: CallEnd): void {
     if (this.channel !== channel) return;
+    if (end.code === removedStatus) this.options.removed();
     const refused = end.code === Status.FAILED_PRECONDITION || end.code === Status.INVALID_ARGUMENT;
     this.fail(end.message || `stream ended with status ${end.code}`, refused ? retryMs.most : undefined);
   }
