@@ -121,6 +121,10 @@ class Cluster {
       retainedLogBytes,
       restoredEntries: [],
       strictReconfiguration: true,
+      objection: () => {
+        const { learners } = journal.applied.membership;
+        return learners.length > 0 ? "tooManyLearners" : undefined;
+      },
       fatal: (error) => {
         throw error;
       },
@@ -410,4 +414,22 @@ test("what was said to an earlier life of a node means nothing to the next", asy
   await written;
   assert.equal(read, true);
   for (const journal of cluster.journals.values()) assert.deepEqual(journal.commands, ["once"]);
+});
+
+test("two changes that exclude each other, asked of two nodes at once, do not both happen", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const ask = (node: NodeId, learner: NodeId) =>
+    cluster.groups.get(node)!.changeMembership({
+      steps: [{ op: "addLearner", node: learner }],
+      context: new Uint8Array(0),
+    });
+  const asked = [ask(leader, 7), ask(leader === 1 ? 2 : 1, 8)];
+  await cluster.ticks(5);
+  const outcomes = (await Promise.all(asked)).map((outcome) => outcome?.reason);
+  assert.equal(outcomes.filter((reason) => reason === undefined).length, 1);
+  const third = ask(leader, 9);
+  await cluster.ticks(5);
+  assert.equal((await third)?.reason, "tooManyLearners");
+  assert.equal(cluster.journals.get(leader)!.applied.membership.learners.length, 1);
 });

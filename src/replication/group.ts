@@ -127,7 +127,7 @@ export class Group<M> implements Proposer {
 
   changeMembership(change: MembershipChange): Promise<GroupFailure | undefined> {
     if (this.stopped) return Promise.resolve(failure("stopped", "refused"));
-    if (this.leads) return this.desk.change(change);
+    if (this.leads) return this.receiveControl(change);
     if (this.leader === 0) return Promise.resolve(failure("noLeader", "refused"));
     return this.options.transport.control(this.leader, change);
   }
@@ -208,9 +208,11 @@ export class Group<M> implements Proposer {
     return outcome;
   }
 
-  /** A membership change that another node received. */
-  receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
-    if (!this.leads) return Promise.resolve(failure("notLeader", "refused"));
+  /** A membership change that this or another node was asked for; judged by what the leader has applied. */
+  async receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
+    const refusal = await new Promise<GroupFailure | undefined>((resolve) => this.readBarrier(resolve));
+    if (refusal !== undefined) return refusal;
+    if (!this.leads) return failure("notLeader", "refused");
     return this.desk.change(change);
   }
 

@@ -27,6 +27,7 @@ import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
+import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
 import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
 
@@ -40,6 +41,8 @@ const bounds = {
 };
 /** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
 const peerMessageBytes = 64 << 20;
+/** Learners a cluster may have at a time, as in etcd. */
+const maxLearners = 1;
 /** Milliseconds that requests under way get when the node stops. */
 const drainMs = 3000;
 
@@ -189,6 +192,7 @@ export class Node {
       retainedLogBytes: bounds.retainedLogBytes,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
+      objection: (change) => objectionTo(change, state.members(), maxLearners),
       fatal: (error) => this.fail(error),
     });
     this.network.onUnreachable((peer) => this.group.peerUnreachable(peer));
@@ -398,7 +402,7 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners },
       strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
