@@ -450,9 +450,12 @@ export class Group<M> implements Proposer {
   }
 
   private trim(): void {
-    const point = this.trimmer.due(
-      Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex),
-    );
+    const limit = Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex);
+    let held = Number.POSITIVE_INFINITY;
+    for (const { active, state, match } of this.engine.status().progress) {
+      if (active || state === "snapshot") held = Math.min(held, match);
+    }
+    const point = this.trimmer.due(limit, held);
     if (point === undefined) return;
     this.engine.step({ kind: "compact", upTo: point.index });
     this.options.wal.compact(this.options.group, point);
