@@ -94,6 +94,8 @@ export class Node {
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  /** Of the applied state. */
+  private memberIds: ReadonlySet<number>;
   /** The applied state has counted this node as a member at some time. */
   private isMember: boolean;
   private ending: Promise<void> | undefined;
@@ -123,7 +125,8 @@ export class Node {
       incarnation,
       memberAsOf: 0,
     };
-    this.isMember = this.counts(this.self.node);
+    this.memberIds = new Set(members(state.applied.membership));
+    this.isMember = this.memberIds.has(this.self.node);
     this.addresses = new AddressBook(
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
@@ -141,7 +144,7 @@ export class Node {
       },
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
-      memberAsOf: () => (this.counts(this.self.node) ? state.applied.membershipIndex : 0),
+      memberAsOf: () => (this.memberIds.has(this.self.node) ? state.applied.membershipIndex : 0),
       removed: () => this.leave(),
       controlTimeoutMs: requestTimeoutMs(config),
       silenceMs: config.electionTimeoutMs,
@@ -212,7 +215,7 @@ export class Node {
         return known.length > 0 ? known : this.storage.membersAtBirth;
       },
       isRemoved: (member, memberAsOf) =>
-        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.counts(member),
+        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.memberIds.has(member),
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
@@ -250,6 +253,8 @@ export class Node {
       this.servers.push(server);
       this.clientAddresses.push(await listen(server, url, "client"));
     }
+    // What was bound after the node began to end was not closed by that.
+    if (this.ending !== undefined) for (const server of this.servers) server.close();
     log.info("serving", {
       member: this.self.node.toString(16),
       cluster: this.self.clusterId.toString(16),
@@ -272,13 +277,10 @@ export class Node {
     this.ending = this.shutDown(error);
   }
 
-  private counts(member: number): boolean {
-    return members(this.storage.state.applied.membership).includes(member);
-  }
-
   /** A joining node may begin with a state older than itself: only who was a member can be removed. */
   private membershipApplied(): void {
-    if (this.counts(this.self.node)) this.isMember = true;
+    this.memberIds = new Set(members(this.storage.state.applied.membership));
+    if (this.memberIds.has(this.self.node)) this.isMember = true;
     else if (this.isMember) this.leave();
   }
 

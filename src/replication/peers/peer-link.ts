@@ -15,6 +15,8 @@ export const exchangePath = "/quorate.consensus.v1.PeerService/Exchange";
 
 /** Milliseconds between attempts to connect: the first, and the most. */
 const retryMs = { first: 50, most: 1000 };
+/** Probes within the time of silence that breaks a link. */
+const probesPerSilence = 4;
 /** Bulk bytes waiting for a slow link, at most; beyond it they are dropped (the engine sends again). */
 const bulkLimitBytes = 128 << 20;
 
@@ -45,7 +47,8 @@ export class PeerLink {
   private bulkBytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private prober: NodeJS.Timeout | undefined;
-  private probeSentAt: number | undefined;
+  /** Probes that came due while one waited for its answer; undefined while none waits. */
+  private unanswered: number | undefined;
   private waitMs = retryMs.first;
   private closed = false;
 
@@ -118,23 +121,23 @@ export class PeerLink {
     this.stream = stream;
     stream.onDrain(() => this.drained());
     stream.write(this.options.introduction());
-    this.probeSentAt = undefined;
-    this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / 4);
+    this.unanswered = undefined;
+    this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / probesPerSilence);
   }
 
   private probe(channel: MeasuredChannel): void {
     const { silenceMs, roundTrip } = this.options;
-    const now = performance.now();
-    if (this.probeSentAt !== undefined) {
-      if (now - this.probeSentAt >= silenceMs) this.fail(`nothing came back for ${silenceMs} ms`);
+    if (this.unanswered !== undefined) {
+      // Counted, not timed: after a pause of this process the answer may wait to be read.
+      if (++this.unanswered >= probesPerSilence) this.fail(`nothing came back for ${silenceMs} ms`);
       return;
     }
     const sent = channel.ping((milliseconds) => {
       if (this.channel !== channel) return;
-      this.probeSentAt = undefined;
+      this.unanswered = undefined;
       roundTrip(milliseconds);
     });
-    if (sent) this.probeSentAt = now;
+    if (sent) this.unanswered = 0;
   }
 
   /** The peer answered with its own Hello. */
