@@ -77,6 +77,9 @@ class Cluster {
   readonly groups = new Map<NodeId, Group<RaftMessage>>();
   readonly journals = new Map<NodeId, Journal>();
   readonly cut = new Set<string>();
+  snapshotsSent = 0;
+  /** Snapshots arrive when this has resolved. */
+  underWay: Promise<void> = Promise.resolve();
   /** Answers to read barriers are lost on these ways. */
   readonly mute = new Set<string>();
   private seed = 1;
@@ -122,6 +125,10 @@ class Cluster {
       retainedLogEntries: 1_000_000,
       restoredEntries: [],
       strictReconfiguration: true,
+      objection: () => {
+        const { learners } = journal.applied.membership;
+        return learners.length > 0 ? "tooManyLearners" : undefined;
+      },
       fatal: (error) => {
         throw error;
       },
@@ -160,6 +167,8 @@ class Cluster {
         const sink = await this.journals.get(node)!.receiveSnapshot(meta);
         for await (const chunk of chunks) await sink.write(chunk);
         await sink.finish();
+        this.snapshotsSent++;
+        await this.underWay;
         if (!(await this.groups.get(node)!.receiveSnapshot(from, epoch, meta, sink)))
           throw new Error("refused");
         return meta.id.index;
@@ -296,7 +305,8 @@ test("a follower behind the log catches up by snapshot", async () => {
     await cluster.settle();
     await written;
   }
-  await cluster.ticks(3);
+  // The log is not kept for a follower that has been silent for an election timeout.
+  await cluster.ticks(15);
   assert.ok(cluster.groups.get(leader)!.status.firstIndex > 50);
   cluster.cut.clear();
   await cluster.ticks(40);
@@ -411,4 +421,51 @@ test("what was said to an earlier life of a node means nothing to the next", asy
   await written;
   assert.equal(read, true);
   for (const journal of cluster.journals.values()) assert.deepEqual(journal.commands, ["once"]);
+});
+
+test("two changes that exclude each other, asked of two nodes at once, do not both happen", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const ask = (node: NodeId, learner: NodeId) =>
+    cluster.groups.get(node)!.changeMembership({
+      steps: [{ op: "addLearner", node: learner }],
+      context: new Uint8Array(0),
+    });
+  const asked = [ask(leader, 7), ask(leader === 1 ? 2 : 1, 8)];
+  await cluster.ticks(5);
+  const outcomes = (await Promise.all(asked)).map((outcome) => outcome?.reason);
+  assert.equal(outcomes.filter((reason) => reason === undefined).length, 1);
+  const third = ask(leader, 9);
+  await cluster.ticks(5);
+  assert.equal((await third)?.reason, "tooManyLearners");
+  assert.equal(cluster.journals.get(leader)!.applied.membership.learners.length, 1);
+});
+
+test("a follower whose snapshot took long catches up from the log, however much was written meanwhile", async () => {
+  const cluster = new Cluster(2000);
+  const leader = await cluster.leader();
+  const behind = leader === 3 ? 2 : 3;
+  const write = async (count: number): Promise<void> => {
+    for (let at = 0; at < count; at++) {
+      const written = propose(cluster.groups.get(leader)!, `command ${at}`);
+      await cluster.settle();
+      await written;
+      if (at % 10 === 0) await cluster.ticks(1);
+    }
+  };
+  cluster.isolate(behind);
+  await write(200);
+  let arrive: () => void = () => {};
+  cluster.underWay = new Promise((resolve) => {
+    arrive = resolve;
+  });
+  cluster.cut.clear();
+  await cluster.ticks(20);
+  assert.equal(cluster.snapshotsSent, 1);
+  // Twice what is retained for those who keep up.
+  await write(60);
+  arrive();
+  await cluster.ticks(20);
+  assert.deepEqual(cluster.journals.get(behind)!.commands, cluster.journals.get(leader)!.commands);
+  assert.equal(cluster.snapshotsSent, 1);
 });

@@ -44,6 +44,8 @@ export class Group<M> implements Proposer {
   private holdReads = false;
   private installing = false;
   private stopped = false;
+  /** Index of the membership of the applied state. */
+  private membershipApplied: Index;
   private readonly remote = new RemoteRequests();
   private readonly snapshots: SnapshotDesk;
   /** Who leads, as far as this node knows; 0 when nobody. */
@@ -57,6 +59,7 @@ export class Group<M> implements Proposer {
     const status = this.engine.status();
     this.leader = status.leader;
     this.epoch = status.epoch;
+    this.membershipApplied = stateMachine.applied.membershipIndex;
     this.queue = new ProposalQueue({ node, incarnation, timeoutMs: requestTimeoutMs, ...queueLimits });
     this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands, incarnation);
     this.applier = new Applier({
@@ -124,7 +127,7 @@ export class Group<M> implements Proposer {
 
   changeMembership(change: MembershipChange): Promise<GroupFailure | undefined> {
     if (this.stopped) return Promise.resolve(failure("stopped", "refused"));
-    if (this.leads) return this.desk.change(change);
+    if (this.leads) return this.receiveControl(change);
     if (this.leader === 0) return Promise.resolve(failure("noLeader", "refused"));
     return this.options.transport.control(this.leader, change);
   }
@@ -205,9 +208,11 @@ export class Group<M> implements Proposer {
     return outcome;
   }
 
-  /** A membership change that another node received. */
-  receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
-    if (!this.leads) return Promise.resolve(failure("notLeader", "refused"));
+  /** A membership change that this or another node was asked for; judged by what the leader has applied. */
+  async receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
+    const refusal = await new Promise<GroupFailure | undefined>((resolve) => this.readBarrier(resolve));
+    if (refusal !== undefined) return refusal;
+    if (!this.leads) return failure("notLeader", "refused");
     return this.desk.change(change);
   }
 
@@ -435,14 +440,22 @@ export class Group<M> implements Proposer {
     const applied = this.applier.appliedIndex;
     this.engine.step({ kind: "applied", index: applied });
     this.barriers.release(applied);
-    this.desk.applied(applied, this.options.stateMachine.applied);
+    const state = this.options.stateMachine.applied;
+    this.desk.applied(applied, state);
+    if (state.membershipIndex !== this.membershipApplied) {
+      this.membershipApplied = state.membershipIndex;
+      this.options.observer?.membershipApplied?.(state.membership);
+    }
     this.schedule();
   }
 
   private trim(): void {
-    const point = this.trimmer.due(
-      Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex),
-    );
+    const limit = Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex);
+    let held = Number.POSITIVE_INFINITY;
+    for (const { active, state, match } of this.engine.status().progress) {
+      if (active || state === "snapshot") held = Math.min(held, match);
+    }
+    const point = this.trimmer.due(limit, held);
     if (point === undefined) return;
     this.engine.step({ kind: "compact", upTo: point.index });
     this.options.wal.compact(this.options.group, point);

@@ -1,9 +1,12 @@
 // Decides how much of the log to keep for followers that lag: a number of payload bytes or a number of
 // entries, whichever is reached first, in steps of an eighth of it, and never less than what the store
-// does not hold durably yet.
+// does not hold durably yet. For a follower that is there but behind, busy with a snapshot say, more is
+// kept: without it, it would need the next snapshot as soon as it had this one.
 
 import type { Entry, EntryId, Index } from "../consensus/types.js";
 
+/** Times as many bytes are kept while a follower that answers needs them. */
+const patience = 8;
 /** Fixed cost of an entry besides its payload, about, in memory. */
 const entryOverheadBytes = 64;
 
@@ -53,13 +56,19 @@ export class LogTrimmer {
     this.nextIndex = 0;
   }
 
-  /** The newest entry up to which the log may be cut now; `limit` is durable in the store. */
-  due(limit: Index): EntryId | undefined {
+  /**
+   * The newest entry up to which the log may be cut now.
+   * @param limit durable in the store.
+   * @param held every follower that answers has the log up to here.
+   */
+  due(limit: Index, held: Index): EntryId | undefined {
     let found: Mark | undefined;
     while (this.marks.length > 0) {
       const mark = this.marks[0]!;
+      const share = mark.index > held ? patience : 1;
       const enough =
-        this.bytes - mark.bytes >= this.retainedBytes || this.last - mark.index >= this.retainedEntries;
+        this.bytes - mark.bytes >= share * this.retainedBytes ||
+        this.last - mark.index >= share * this.retainedEntries;
       if (mark.index > limit || !enough) break;
       found = this.marks.shift();
     }

@@ -1,7 +1,7 @@
 // Everything a node keeps on disk, opened and checked in one place: the lock and the identity of the
 // data folder, the store, the replicated state and the log.
 
-import { existsSync, readdirSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Membership } from "../consensus/types.js";
 import type { Logger } from "../logging/logger.js";
@@ -66,6 +66,9 @@ async function openAll(
   const lock: FolderLock = await lockFolder(config.dataDir);
   undo.push(() => lock.release());
   const known = await readIdentity(config.dataDir);
+  if (known !== undefined && existsSync(removedMark(config.dataDir))) {
+    throw removedError(known.memberId, config.dataDir);
+  }
   const hadLog = hasSegments(config.walDir);
   if (known === undefined && hadLog) {
     throw new StartError(
@@ -231,6 +234,28 @@ function checkBelonging(identity: Identity, state: ReplicatedState, config: Serv
     `${config.dataDir} holds data of cluster ${identity.clusterId}, but --initial-cluster and ` +
       `--initial-cluster-token describe cluster ${described}`,
   );
+}
+
+const removedMark = (dataDir: string): string => join(dataDir, "removed");
+
+/** Why a node that is no member any more does not run. */
+export function removedError(memberId: string, dataDir: string): StartError {
+  return new StartError(
+    "removed",
+    `member ${memberId} has been permanently removed from the cluster; ` +
+      `to let this machine back in, add it as a new member and start it with ${dataDir} cleared`,
+  );
+}
+
+/** Remembers that the member was removed: it must not start again with this data. */
+export function markRemoved(memberId: string, dataDir: string): void {
+  const file = openSync(removedMark(dataDir), "w", 0o600);
+  try {
+    writeSync(file, `member ${memberId} was removed from its cluster\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function makeDataFolder(folder: string): void {

@@ -7,6 +7,7 @@ import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
+import { members } from "../consensus/membership/change.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
@@ -28,8 +29,9 @@ import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
+import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
-import { type NodeStorage, openStorage } from "./node-storage.js";
+import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
 import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
 
 /** Log and messages under way, in payload bytes. */
@@ -42,6 +44,8 @@ const bounds = {
 };
 /** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
 const peerMessageBytes = 64 << 20;
+/** Learners a cluster may have at a time, as in etcd. */
+const maxLearners = 1;
 /** Milliseconds that requests under way get when the node stops. */
 const drainMs = 3000;
 
@@ -94,6 +98,10 @@ export class Node {
   private role: RoleChange;
   private publishing = false;
   private spaceExceeded = false;
+  /** Of the applied state. */
+  private memberIds: ReadonlySet<number>;
+  /** The applied state has counted this node as a member at some time. */
+  private isMember: boolean;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -119,7 +127,10 @@ export class Node {
       engine: config.consensus,
       protocolVersion,
       incarnation,
+      memberAsOf: 0,
     };
+    this.memberIds = new Set(members(state.applied.membership));
+    this.isMember = this.memberIds.has(this.self.node);
     this.addresses = new AddressBook(
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
@@ -137,6 +148,8 @@ export class Node {
       },
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
+      memberAsOf: () => (this.memberIds.has(this.self.node) ? state.applied.membershipIndex : 0),
+      removed: () => this.leave(),
       controlTimeoutMs: requestTimeoutMs(config),
       silenceMs: config.electionTimeoutMs,
       observer: {
@@ -178,6 +191,7 @@ export class Node {
           observer.roleChanged?.(change);
           this.roleChanged(change);
         },
+        membershipApplied: () => this.membershipApplied(),
         warn: (message, fields) => log.warn(message, fields),
       },
       requestTimeoutMs: requestTimeoutMs(config),
@@ -186,6 +200,7 @@ export class Node {
       retainedLogEntries: config.snapshotCount,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
+      objection: (change) => objectionTo(change, state.members(), maxLearners),
       fatal: (error) => this.fail(error),
     });
     this.network.onUnreachable((peer) => this.group.peerUnreachable(peer));
@@ -201,9 +216,11 @@ export class Node {
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
-        const members = this.storage.state.members();
-        return members.length > 0 ? members : this.storage.membersAtBirth;
+        const known = this.storage.state.members();
+        return known.length > 0 ? known : this.storage.membersAtBirth;
       },
+      isRemoved: (member, memberAsOf) =>
+        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.memberIds.has(member),
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
@@ -257,6 +274,8 @@ export class Node {
       this.servers.push(server);
       this.clientAddresses.push(await listen(server, url, "client"));
     }
+    // What was bound after the node began to end was not closed by that.
+    if (this.ending !== undefined) for (const server of this.servers) server.close();
     log.info("serving", {
       member: this.self.node.toString(16),
       cluster: this.self.clusterId.toString(16),
@@ -279,22 +298,44 @@ export class Node {
     this.ending = this.shutDown(error);
   }
 
+  /** A joining node may begin with a state older than itself: only who was a member can be removed. */
+  private membershipApplied(): void {
+    this.memberIds = new Set(members(this.storage.state.applied.membership));
+    if (this.memberIds.has(this.self.node)) this.isMember = true;
+    else if (this.isMember) this.leave();
+  }
+
+  /** This member was removed, as its own log or another member says: it ends, and for good. */
+  private leave(): void {
+    if (this.ending !== undefined) return;
+    const { memberId } = this.storage.identity;
+    const error = removedError(memberId, this.config.dataDir);
+    this.log.error("the node stops", { error });
+    try {
+      markRemoved(memberId, this.config.dataDir);
+    } catch (cause) {
+      this.log.warn("cannot note the removal in the data folder", { error: cause });
+    }
+    this.ending = this.shutDown(error, true);
+  }
+
   /** Start failed half-way. */
   async abandon(): Promise<void> {
     this.ending ??= this.shutDown(undefined);
     await this.ending;
   }
 
-  private async shutDown(failure: Error | undefined): Promise<void> {
-    if (failure === undefined && this.group.leads) await this.handOver();
+  /** @param orderly requests under way are finished, and what is buffered is written. */
+  private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
+    if (orderly && this.group.leads) await this.handOver();
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
-    if (failure === undefined) await Promise.all(clients.map((server) => server.drain(drainMs)));
+    if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
     let closing: Error | undefined;
-    await this.storage.close(failure !== undefined).catch((error: unknown) => {
+    await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
     });
     this.resolveStopped(failure ?? closing);
@@ -390,7 +431,7 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners },
       strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
       get spaceExceeded() {

@@ -14,6 +14,8 @@ export interface Hello {
   readonly engine: string;
   readonly protocolVersion: number;
   readonly incarnation: number;
+  /** Index of an applied membership that counts the speaker as a member; 0 when it knows none. */
+  readonly memberAsOf: Index;
 }
 
 /** How the messages of one engine are encoded, and in which field of ExchangeRequest they travel. */
@@ -57,6 +59,7 @@ export function encodeHello(hello: Hello): Uint8Array {
     .string(3, hello.engine)
     .uint(4, hello.protocolVersion)
     .uint(5, hello.incarnation)
+    .uint(6, hello.memberAsOf)
     .finish();
 }
 
@@ -67,6 +70,7 @@ export function decodeHello(bytes: Uint8Array): Hello {
   let engine = "";
   let version = 0;
   let incarnation = 0;
+  let memberAsOf = 0;
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === 8) clusterId = reader.varint();
@@ -74,9 +78,10 @@ export function decodeHello(bytes: Uint8Array): Hello {
     else if (tag === 26) engine = reader.string();
     else if (tag === 32) version = reader.varint();
     else if (tag === 40) incarnation = reader.varint();
+    else if (tag === 48) memberAsOf = reader.varint();
     else reader.skip(tag);
   }
-  return { clusterId, node, engine, protocolVersion: version, incarnation };
+  return { clusterId, node, engine, protocolVersion: version, incarnation, memberAsOf };
 }
 
 export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M>): Uint8Array {

@@ -8,7 +8,14 @@ import { RpcServer } from "../../rpc/server.js";
 import { encodeHello } from "./exchange-codec.js";
 import { exchangePath, PeerLink } from "./peer-link.js";
 
-const hello = encodeHello({ clusterId: 1, node: 2, engine: "raft", protocolVersion: 1, incarnation: 3 });
+const hello = encodeHello({
+  clusterId: 1,
+  node: 2,
+  engine: "raft",
+  protocolVersion: 1,
+  incarnation: 3,
+  memberAsOf: 1,
+});
 
 /** Accepts every stream and says hello. */
 const exchange: RawMethod = {
@@ -66,11 +73,12 @@ test("a link whose peer falls silent is down within an election timeout, though 
   });
   const link = new PeerLink({
     peer: 2,
-    introduction: hello,
+    introduction: () => hello,
     open: () => new RpcChannel({ host: "127.0.0.1", port: wire.port }),
     check: () => {},
     up: () => up(),
     down: (reason) => down(reason),
+    removed: () => {},
     sent: () => {},
     silenceMs: 200,
     roundTrip: (milliseconds) => measured(milliseconds),

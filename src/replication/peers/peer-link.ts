@@ -8,23 +8,30 @@ import { WireReader } from "../../protobuf/wire.js";
 import { type CallEnd, type ClientStream, type MeasuredChannel, Status } from "../../rpc/call.js";
 import { decodeHello, type Hello } from "./exchange-codec.js";
 
+/** Ends the stream of a node that has been removed from the cluster. */
+export const removedStatus = Status.PERMISSION_DENIED;
+
 export const exchangePath = "/quorate.consensus.v1.PeerService/Exchange";
 
 /** Milliseconds between attempts to connect: the first, and the most. */
 const retryMs = { first: 50, most: 1000 };
+/** Probes within the time of silence that breaks a link. */
+const probesPerSilence = 4;
 /** Bulk bytes waiting for a slow link, at most; beyond it they are dropped (the engine sends again). */
 const bulkLimitBytes = 128 << 20;
 
 export interface PeerLinkOptions {
   readonly peer: NodeId;
-  /** The Hello of this node, encoded as an ExchangeRequest. */
-  readonly introduction: Uint8Array;
+  /** The Hello of this node as of now, encoded as an ExchangeRequest. */
+  readonly introduction: () => Uint8Array;
   /** Opens a channel to wherever the peer is now; undefined while that is not known. */
   readonly open: () => MeasuredChannel | undefined;
   /** Throws an Error when the peer that answered is not the one meant. */
   readonly check: (hello: Hello) => void;
   readonly up: () => void;
   readonly down: (reason: string) => void;
+  /** The peer knows that this node was removed from the cluster. */
+  readonly removed: () => void;
   readonly sent: (bytes: number) => void;
   /** Milliseconds without an answer to a PING after which the link counts as broken. */
   readonly silenceMs: number;
@@ -40,7 +47,8 @@ export class PeerLink {
   private bulkBytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private prober: NodeJS.Timeout | undefined;
-  private probeSentAt: number | undefined;
+  /** Probes that came due while one waited for its answer; undefined while none waits. */
+  private unanswered: number | undefined;
   private waitMs = retryMs.first;
   private closed = false;
 
@@ -112,24 +120,24 @@ export class PeerLink {
     );
     this.stream = stream;
     stream.onDrain(() => this.drained());
-    stream.write(this.options.introduction);
-    this.probeSentAt = undefined;
-    this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / 4);
+    stream.write(this.options.introduction());
+    this.unanswered = undefined;
+    this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / probesPerSilence);
   }
 
   private probe(channel: MeasuredChannel): void {
     const { silenceMs, roundTrip } = this.options;
-    const now = performance.now();
-    if (this.probeSentAt !== undefined) {
-      if (now - this.probeSentAt >= silenceMs) this.fail(`nothing came back for ${silenceMs} ms`);
+    if (this.unanswered !== undefined) {
+      // Counted, not timed: after a pause of this process the answer may wait to be read.
+      if (++this.unanswered >= probesPerSilence) this.fail(`nothing came back for ${silenceMs} ms`);
       return;
     }
     const sent = channel.ping((milliseconds) => {
       if (this.channel !== channel) return;
-      this.probeSentAt = undefined;
+      this.unanswered = undefined;
       roundTrip(milliseconds);
     });
-    if (sent) this.probeSentAt = now;
+    if (sent) this.unanswered = 0;
   }
 
   /** The peer answered with its own Hello. */
@@ -160,6 +168,7 @@ export class PeerLink {
 
   private ended(channel: MeasuredChannel, end: CallEnd): void {
     if (this.channel !== channel) return;
+    if (end.code === removedStatus) this.options.removed();
     const refused = end.code === Status.FAILED_PRECONDITION || end.code === Status.INVALID_ARGUMENT;
     this.fail(end.message || `stream ended with status ${end.code}`, refused ? retryMs.most : undefined);
   }

@@ -23,6 +23,10 @@ export interface PeerNetworkOptions<M> {
   readonly open: (node: NodeId) => MeasuredChannel | undefined;
   /** What a membership entry says about addresses. */
   readonly learnAddress: (context: Uint8Array) => void;
+  /** As in Hello, at this moment. */
+  readonly memberAsOf: () => Index;
+  /** A peer says that this node was removed from the cluster. */
+  readonly removed: () => void;
   readonly observer: PeerObserver;
   /** Hands to the sockets what was written to channels. */
   readonly flush: () => void;
@@ -51,13 +55,10 @@ export class PeerNetwork<M> implements Transport<M> {
   private readonly strangers = new Map<NodeId, NodeJS.Timeout>();
   /** Channels of snapshots and control requests under way. */
   private readonly sideChannels = new Set<Channel>();
-  private readonly introduction: Uint8Array;
   private unreachable: (peer: NodeId) => void = () => {};
   private closed = false;
 
-  constructor(private readonly options: PeerNetworkOptions<M>) {
-    this.introduction = encodeExchange({ kind: "hello", hello: options.self }, options.codec);
-  }
+  constructor(private readonly options: PeerNetworkOptions<M>) {}
 
   /** Who wants to know that a link broke (the group, which exists only after its transport). */
   onUnreachable(listener: (peer: NodeId) => void): void {
@@ -109,7 +110,11 @@ export class PeerNetwork<M> implements Transport<M> {
     if (existing !== undefined) return existing;
     const link = new PeerLink({
       peer,
-      introduction: this.introduction,
+      introduction: () => {
+        const hello = { ...self, memberAsOf: this.options.memberAsOf() };
+        return encodeExchange({ kind: "hello", hello }, this.options.codec);
+      },
+      removed: this.options.removed,
       open: () => this.options.open(peer),
       check: (hello) => this.check(peer, hello),
       up: () => observer.up(peer),

@@ -19,7 +19,7 @@ import {
   type MessageCodec,
   protocolVersion,
 } from "./exchange-codec.js";
-import { exchangePath } from "./peer-link.js";
+import { exchangePath, removedStatus } from "./peer-link.js";
 import { controlPath } from "./peer-network.js";
 import { SnapshotReceiver, snapshotPath } from "./snapshot-transfer.js";
 
@@ -40,6 +40,8 @@ export interface PeerServiceOptions<M> {
   readonly group: (group: number) => Group<M> | undefined;
   readonly stateMachine: (group: number) => StateMachine;
   readonly members: () => readonly MemberInfo[];
+  /** Whether this node knows that a member as of that index is none any more. */
+  readonly isRemoved: (node: number, memberAsOf: number) => boolean;
   readonly received: (from: number, bytes: number) => void;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
 }
@@ -104,13 +106,19 @@ export function peerMethods<M>(options: PeerServiceOptions<M>): RawMethod[] {
 
 function serveExchange<M>(call: StreamCall, options: PeerServiceOptions<M>): void {
   let from = 0;
-  const { self, codec } = options;
+  let memberAsOf = 0;
+  const { self, codec, isRemoved } = options;
+  const refuseRemoved = (): void => {
+    if (!isRemoved(from, memberAsOf)) return;
+    throw new RpcError(removedStatus, "the member has been permanently removed from the cluster");
+  };
   call.onMessage((message) => {
     try {
       // Entries are kept: the bytes must be ours.
       const exchanged = decodeExchange(Uint8Array.prototype.slice.call(message), codec);
       if (exchanged === undefined) return;
       if (from !== 0) {
+        refuseRemoved();
         options.received(from, message.length);
         return dispatch(from, exchanged, options);
       }
@@ -118,6 +126,8 @@ function serveExchange<M>(call: StreamCall, options: PeerServiceOptions<M>): voi
         throw new RpcError(Status.INVALID_ARGUMENT, "the first message must be a Hello");
       admit(exchanged.hello, self);
       from = exchanged.hello.node;
+      memberAsOf = exchanged.hello.memberAsOf;
+      refuseRemoved();
       const hello = encodeHello(self);
       call.write(new WireWriter(hello.length + 8).bytes(1, hello).finish());
     } catch (error) {

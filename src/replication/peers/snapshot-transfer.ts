@@ -165,9 +165,10 @@ export class SnapshotReceiver {
   }
 
   private async abort(code: Status, message: string): Promise<void> {
+    // Also when the failure came after everything had arrived: the sender must not wait for ever.
+    this.call.end(code, message);
     if (this.finished) return;
     this.finished = true;
-    this.call.end(code, message);
     const sink = this.sink;
     this.sink = undefined;
     await sink?.abort();
