@@ -11,6 +11,7 @@ import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import type { Logger } from "../logging/logger.js";
+import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
@@ -69,6 +70,7 @@ export class Node {
   private readonly self: Hello;
   private readonly group: Group<RaftMessage>;
   private readonly network: PeerNetwork<RaftMessage>;
+  private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
   private readonly health = new HealthService();
@@ -106,6 +108,7 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
+    this.watches = new WatchHub({ source: state, onFatal: (error) => this.fail(error) });
     this.metrics = new NodeMetrics(this.figures(), apiVersion);
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
@@ -256,6 +259,7 @@ export class Node {
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
+    await this.watches.close();
     let closing: Error | undefined;
     await this.storage.close(failure !== undefined).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
@@ -334,6 +338,8 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      watches: this.watches,
+      electionTimeoutMs: config.electionTimeoutMs,
       get role() {
         return node.role;
       },
