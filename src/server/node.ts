@@ -13,6 +13,7 @@ import { createRaft } from "../consensus/raft/raft.js";
 import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Logger } from "../logging/logger.js";
+import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
@@ -90,6 +91,7 @@ export class Node {
   private readonly self: Hello;
   private readonly group: Group<RaftMessage>;
   private readonly network: PeerNetwork<RaftMessage>;
+  private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
   private readonly health = new HealthService();
@@ -135,6 +137,7 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
+    this.watches = new WatchHub({ source: state, onFatal: (error) => this.fail(error) });
     this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
@@ -334,6 +337,7 @@ export class Node {
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
+    await this.watches.close();
     let closing: Error | undefined;
     await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
@@ -418,6 +422,8 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      watches: this.watches,
+      electionTimeoutMs: config.electionTimeoutMs,
       get role() {
         return node.role;
       },

@@ -7,9 +7,9 @@ import { decodeCompaction, decodeDeleteRange, decodePut, decodeTxn } from "../mv
 import type { KeyIndex } from "../mvcc/index/key-index.js";
 import { invariant } from "../mvcc/invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   DeleteRangeRequest,
-  KeyEvent,
   KvReader,
   PutRequest,
   RangeRequest,
@@ -20,6 +20,7 @@ import type {
 } from "../mvcc/messages.js";
 import { mainOf, prefixBytes, type RowHead, readRowHead, subOf } from "../mvcc/rows.js";
 import { MvccStore } from "../mvcc/store.js";
+import type { Past } from "../mvcc/watch/past.js";
 import { WireReader, WireWriter } from "../protobuf/wire.js";
 import type { CommandResult, SnapshotSink, StateMachine } from "../replication/state-machine.js";
 import type { KeyValueStore, WriteBehind } from "../storage/types.js";
@@ -148,8 +149,16 @@ export class ReplicatedState implements StateMachine, KvReader {
    * Told the changes of every revision right after it was applied, in revision order. Nothing is told
    * of what an installed snapshot changed.
    */
-  set onRevision(listener: ((revision: number, events: readonly KeyEvent[]) => void) | undefined) {
+  set onRevision(listener: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined) {
     this.kv.onRevision = listener;
+  }
+
+  /** Told after an installed snapshot took the place of the state. */
+  onInstalled: (() => void) | undefined = undefined;
+
+  /** The changes of revisions gone by; another object after a snapshot was installed. */
+  get past(): Past {
+    return this.kv.past;
   }
 
   /** Bytes of the store on disk and in its memory, and how many of them are live, as estimated. */
@@ -330,6 +339,7 @@ export class ReplicatedState implements StateMachine, KvReader {
     this.setMembers(state.members);
     this.durableFloor = state.id.index;
     this.startResume();
+    this.onInstalled?.();
     // Reads that began on the old state may still need its rows.
     this.inBackground(
       old.kv.pins.noneBelow(Number.POSITIVE_INFINITY).then(() => {

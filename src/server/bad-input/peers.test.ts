@@ -53,6 +53,7 @@ describe("the peer port", { timeout: 300_000 }, () => {
       engine: "raft",
       protocolVersion,
       incarnation: 4711,
+      memberAsOf: 0,
     };
     await put(leader, "kept", "since the beginning");
     const status = await cluster.status(leader);
