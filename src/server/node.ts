@@ -43,8 +43,13 @@ const bounds = {
   maxUncommittedBytes: 128 << 20,
   retainedLogBytes: 32 << 20,
 };
-/** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
-const peerMessageBytes = 64 << 20;
+/** Links between nodes: few, trusted with much, and busy with large messages. */
+const peerLimits = {
+  receiveMessageBytes: 64 << 20,
+  frameBytes: 1 << 20,
+  streamWindowBytes: 16 << 20,
+  connectionWindowBytes: 32 << 20,
+};
 /** Learners a cluster may have at a time, as in etcd. */
 const maxLearners = 1;
 /** Milliseconds that requests under way get when the node stops. */
@@ -59,7 +64,7 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
       port: address.port,
       flusher,
       limits: {
-        receiveMessageBytes: peerMessageBytes,
+        ...peerLimits,
         // Snapshots and questions must not wait for ever on a dead connection.
         keepaliveIntervalMs: config.electionTimeoutMs,
         keepaliveTimeoutMs: config.electionTimeoutMs,
@@ -238,7 +243,7 @@ export class Node {
       const server = new RpcServer({
         methods: peers,
         flusher: this.flusher,
-        limits: { receiveMessageBytes: peerMessageBytes },
+        limits: peerLimits,
         ...(openFiles === undefined ? {} : { maxConnections: peerConnectionsWithin(openFiles) }),
         onConnectionRefused: (reason) => refused("peer", reason),
       });
