@@ -31,6 +31,14 @@ import { checkRevision, rangeEnd, runRange, type View } from "./range.js";
 import { RowReader, RowStore } from "./row-store.js";
 import { checkTaken, takenOps, touchDeleteRange, touchOps, touchPut } from "./txn-path.js";
 
+/** Keys on leases, told of every change of a key that may have or had one. */
+export interface KeyAttachments {
+  /** While 0, keys that lose a lease need not be mentioned. */
+  readonly attachedKeys: number;
+  /** The key now hangs on this lease and no other; 0n: on none. */
+  attach(key: Uint8Array, lease: bigint): void;
+}
+
 export interface MvccOptions {
   readonly store: KeyValueStore;
   readonly buffer: WriteBehind;
@@ -45,6 +53,8 @@ export interface MvccOptions {
   readonly compactedRevision: number;
   readonly sweptRevision: number;
   readonly leaseExists: (lease: bigint) => boolean;
+  /** Default: nobody keeps track. */
+  readonly attachments?: KeyAttachments;
   readonly noteSwept: (revision: number) => void;
   readonly commit: () => void;
   readonly pause: () => Promise<void>;
@@ -52,6 +62,7 @@ export interface MvccOptions {
 }
 
 const noBytes = new Uint8Array(0);
+const noAttachments: KeyAttachments = { attachedKeys: 0, attach: () => {} };
 const noKeyValues: readonly KeyValue[] = [];
 const refused = (reason: StoreRefusal): Refused => ({ kind: "refused", reason });
 
@@ -60,6 +71,7 @@ export class MvccStore implements KvReader {
   readonly pins = new Pins();
   private readonly rows: RowStore;
   private readonly compactor: Compactor;
+  private readonly attachments: KeyAttachments;
   private current: number;
   private compacted: number;
   /** Changes made so far at revision current + 1. */
@@ -76,6 +88,7 @@ export class MvccStore implements KvReader {
     this.rows = new RowStore(store, buffer, prefix, options.cacheBytes ?? 32 << 20);
     this.current = options.revision;
     this.compacted = options.compactedRevision;
+    this.attachments = options.attachments ?? noAttachments;
     this.compactor = new Compactor({
       index: this.index,
       rows: this.rows,
@@ -324,6 +337,9 @@ export class MvccStore implements KvReader {
       if (request.prevKv) prevKv = previous;
     }
     rows.append(main, sub, key, create, version, value, lease);
+    const { attachments } = this;
+    if (lease !== 0n || (attachments.attachedKeys > 0 && index.replaced[2] !== 0))
+      attachments.attach(key, lease);
     if (this.onRevision !== undefined) {
       const kv = { key, createRevision: create, modRevision: main, version, value, lease };
       this.note({ type: "put", kv });
@@ -332,7 +348,7 @@ export class MvccStore implements KvReader {
   }
 
   private applyDeleteRange(request: DeleteRangeRequest, wantResult: boolean): DeleteRangeResult {
-    const { index, rows } = this;
+    const { index } = this;
     const main = this.current + 1;
     const prevKvs: KeyValue[] = [];
     const withPrevious = request.prevKv && wantResult;
@@ -340,8 +356,7 @@ export class MvccStore implements KvReader {
     const deleted = (key: Uint8Array, sub: number): void => {
       if (reader !== undefined)
         prevKvs.push(decodeKeyValue(reader.require(index.replaced[1]!, index.replaced[3]!)));
-      rows.appendTombstone(main, sub, key);
-      if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main) });
+      this.bury(key, main, sub);
     };
     const end = rangeEnd(request.rangeEnd);
     let count = 0;
@@ -357,6 +372,23 @@ export class MvccStore implements KvReader {
       deleted: count,
       prevKvs: withPrevious ? prevKvs : noKeyValues,
     };
+  }
+
+  private bury(key: Uint8Array, main: number, sub: number): void {
+    this.rows.appendTombstone(main, sub, key);
+    if (this.attachments.attachedKeys > 0) this.attachments.attach(key, 0n);
+    if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main) });
+  }
+
+  /** Deletes these keys, which exist, in the order given and in one revision. */
+  deleteKeys(keys: readonly Uint8Array[]): void {
+    const main = this.current + 1;
+    for (const key of keys) {
+      const existed = this.index.remove(key, main, this.changes);
+      invariant(existed, "a key that hangs on a lease exists");
+      this.bury(key, main, this.changes++);
+    }
+    this.finish();
   }
 
   private note(event: KeyEvent): void {

@@ -3,6 +3,7 @@
 import type { Engine } from "../consensus/engine.js";
 import type { Entry, NodeId } from "../consensus/types.js";
 import type { Wal } from "../wal/types.js";
+import type { AnswerQuestion } from "./leader-questions.js";
 import type { GroupObserver, Scheduler, Transport } from "./ports.js";
 import type { StateMachine } from "./state-machine.js";
 
@@ -17,6 +18,8 @@ export interface GroupOptions<M> {
   readonly stateMachine: StateMachine;
   readonly transport: Transport<M>;
   readonly scheduler: Scheduler;
+  /** Answers what nodes ask this one while it leads (Group.ask). Default: refuses everything. */
+  readonly answerQuestion?: AnswerQuestion;
   readonly observer?: GroupObserver;
   /** Milliseconds after which a request that found no answer fails. etcd: 5 s + 2 election timeouts. */
   readonly requestTimeoutMs: number;

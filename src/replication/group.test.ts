@@ -147,6 +147,8 @@ class Cluster {
       refuse: (node, epoch, sequences) => void to(node, (group) => group.receiveRefusal(epoch, sequences)),
       askReadIndex: (node, id) => to(node, (group) => group.receiveReadBarrier(from, id)),
       answerReadIndex: (node, id, index) => void to(node, (group) => group.receiveReadIndex(id, index)),
+      askLeader: (node, id, question) => to(node, (group) => group.receiveQuestion(from, id, question)),
+      answerQuestion: (node, id, answer) => void to(node, (group) => group.receiveAnswer(from, id, answer)),
       control: (node, change) => this.groups.get(node)!.receiveControl(change),
       sendSnapshot: async (node, epoch, stateMachine) => {
         const { meta, chunks } = await stateMachine.snapshot();

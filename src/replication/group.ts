@@ -16,6 +16,7 @@ import {
 } from "../consensus/types.js";
 import { Applier } from "./applier.js";
 import type { GroupOptions } from "./group-options.js";
+import { LeaderQuestions } from "./leader-questions.js";
 import { LogTrimmer } from "./log-trimmer.js";
 import { LogWriter } from "./log-writer.js";
 import { MembershipDesk } from "./membership-desk.js";
@@ -33,6 +34,7 @@ export class Group<M> implements Proposer {
   private readonly engine: Engine<M>;
   private readonly queue: ProposalQueue;
   private readonly barriers: ReadBarriers;
+  private readonly questions: LeaderQuestions;
   private readonly applier: Applier;
   private readonly log: LogWriter<M>;
   private readonly trimmer: LogTrimmer;
@@ -42,6 +44,7 @@ export class Group<M> implements Proposer {
   /** Refused work waits for the next tick or for another leader. */
   private holdProposals = false;
   private holdReads = false;
+  private holdQuestions = false;
   private installing = false;
   private stopped = false;
   private readonly remote = new RemoteRequests();
@@ -59,6 +62,7 @@ export class Group<M> implements Proposer {
     this.epoch = status.epoch;
     this.queue = new ProposalQueue({ node, incarnation, timeoutMs: requestTimeoutMs, ...queueLimits });
     this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands);
+    this.questions = new LeaderQuestions(incarnation, requestTimeoutMs, queueLimits.maxCommands);
     this.applier = new Applier({
       node,
       incarnation,
@@ -117,6 +121,18 @@ export class Group<M> implements Proposer {
   readBarrier(done: (failure: GroupFailure | undefined) => void): void {
     if (this.stopped) return done(failure("stopped", "refused"));
     if (!this.barriers.add(done, this.options.scheduler.now())) {
+      return done(failure("tooManyRequests", "refused"));
+    }
+    this.schedule();
+  }
+
+  /**
+   * Has a question answered by GroupOptions.answerQuestion on the node that leads. It may be asked more
+   * than once when leadership moves or a link breaks.
+   */
+  ask(question: Uint8Array, done: (answer: Uint8Array | GroupFailure) => void): void {
+    if (this.stopped) return done(failure("stopped", "refused"));
+    if (!this.questions.add(question, done, this.options.scheduler.now())) {
       return done(failure("tooManyRequests", "refused"));
     }
     this.schedule();
@@ -187,11 +203,31 @@ export class Group<M> implements Proposer {
     this.barriers.release(this.applier.appliedIndex);
   }
 
+  /** Another node asks what only a leader can answer. */
+  receiveQuestion(from: NodeId, id: number, question: Uint8Array): void {
+    if (this.stopped) return;
+    const reply = (answer: Uint8Array | undefined): void =>
+      this.options.transport.answerQuestion(from, id, answer);
+    if (this.leads && this.options.answerQuestion !== undefined) this.options.answerQuestion(question, reply);
+    else reply(undefined);
+  }
+
+  /** The node we asked answered, or could not. */
+  receiveAnswer(from: NodeId, id: number, answer: Uint8Array | undefined): void {
+    if (this.stopped) return;
+    if (answer !== undefined) return this.questions.answered(id, answer);
+    this.questions.refused(id, from);
+    this.holdQuestions = true;
+  }
+
   /** The link to a peer broke: what was on its way is lost, or at least not answered. */
   peerUnreachable(peer: NodeId): void {
     if (this.stopped) return;
     this.engine.step({ kind: "unreachable", peer });
-    if (peer === this.leader) this.barriers.askAgain();
+    if (peer === this.leader) {
+      this.barriers.askAgain();
+      this.questions.askAgain();
+    }
     this.remote.forgetReadsOf(peer);
     this.schedule();
   }
@@ -224,6 +260,7 @@ export class Group<M> implements Proposer {
     this.applier.stop();
     for (const batch of this.queue.drain()) this.fail(batch, failure("stopped", outcomeOf(batch)));
     this.barriers.expire(Number.POSITIVE_INFINITY, failure("stopped", "refused"));
+    this.questions.expire(Number.POSITIVE_INFINITY, failure("stopped", "unknown"));
     this.desk.stop();
   }
 
@@ -248,6 +285,7 @@ export class Group<M> implements Proposer {
     if (this.installing) return;
     this.sendProposals();
     this.askReads();
+    this.askQuestions();
     while (!this.installing && this.engine.hasReady()) this.handle(this.engine.ready());
     // The log writes at the end of this turn, perhaps on this thread: messages must be gone by then.
     this.options.transport.flush();
@@ -260,12 +298,14 @@ export class Group<M> implements Proposer {
     this.tickDue = false;
     this.holdProposals = false;
     this.holdReads = false;
+    this.holdQuestions = false;
     if (!this.installing) this.engine.step({ kind: "tick" });
     const now = this.options.scheduler.now();
     for (const batch of this.queue.expired(now)) {
       this.fail(batch, failure(this.leader === 0 ? "noLeader" : "timeout", outcomeOf(batch)));
     }
     this.barriers.expire(now, failure(this.leader === 0 ? "noLeader" : "timeout", "refused"));
+    this.questions.expire(now, failure(this.leader === 0 ? "noLeader" : "timeout", "unknown"));
     this.desk.tick(now);
     this.trim();
   }
@@ -298,6 +338,24 @@ export class Group<M> implements Proposer {
       this.barriers.refused(id);
       this.holdReads = true;
     }
+  }
+
+  private askQuestions(): void {
+    const { questions, leader } = this;
+    if (this.holdQuestions || leader === 0 || !questions.hasUnasked) return;
+    for (const { id, payload } of questions.toAsk(this.epoch, leader)) {
+      if (this.leads) this.receiveOwnQuestion(id, payload);
+      else if (!this.options.transport.askLeader(leader, id, payload)) {
+        questions.refused(id, leader);
+        this.holdQuestions = true;
+      }
+    }
+  }
+
+  private receiveOwnQuestion(id: number, question: Uint8Array): void {
+    const { node, answerQuestion } = this.options;
+    if (answerQuestion === undefined) return this.receiveAnswer(node, id, undefined);
+    answerQuestion(question, (answer) => this.receiveAnswer(node, id, answer));
   }
 
   private handle(ready: Ready<M>): void {
@@ -373,7 +431,9 @@ export class Group<M> implements Proposer {
     if (!moved) return;
     this.holdProposals = false;
     this.holdReads = false;
+    this.holdQuestions = false;
     this.barriers.askAgain();
+    this.questions.askAgain();
     this.desk.leaderChanged(leader);
     if (!this.leads) this.remote.forgetReads();
     this.schedule();

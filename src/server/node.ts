@@ -1,7 +1,7 @@
 // A node: builds every layer from a configuration, in the order they depend on each other, and takes
 // them down in the reverse. Nothing here decides anything about consensus, storage or the API.
 
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
@@ -10,6 +10,7 @@ import type { RoleChange } from "../consensus/engine.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import type { Lessor } from "../lease/lessor.js";
 import type { Logger } from "../logging/logger.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
@@ -17,6 +18,7 @@ import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
 import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
+import type { GroupFailure } from "../replication/proposer.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
 import { RpcServer } from "../rpc/server.js";
@@ -25,6 +27,7 @@ import { CommandKind, encodeCommand } from "../state/commands.js";
 import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
+import { createLessor } from "./lease-time.js";
 import { listen } from "./listen.js";
 import { NodeMetrics } from "./metrics.js";
 import { type NodeStorage, openStorage } from "./node-storage.js";
@@ -71,6 +74,7 @@ export class Node {
   private readonly network: PeerNetwork<RaftMessage>;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
+  private readonly lessor: Lessor<GroupFailure>;
   private readonly health = new HealthService();
   private readonly servers: RpcServer[] = [];
   private readonly timers: NodeJS.Timeout[] = [];
@@ -143,6 +147,12 @@ export class Node {
     this.role = { role: status.role, leader: status.leader, epoch: status.epoch };
     const scheduler: Scheduler = { defer: (run) => void setImmediate(run), now: () => performance.now() };
     const observer = this.metrics.groupObserver();
+    this.lessor = createLessor({
+      state,
+      group: () => this.group,
+      ...scheduler,
+      electionTimeoutMs: config.electionTimeoutMs,
+    });
     this.group = new Group<RaftMessage>({
       group: 0,
       node: this.self.node,
@@ -152,6 +162,7 @@ export class Node {
       stateMachine: state,
       transport: this.network,
       scheduler,
+      answerQuestion: (question, reply) => this.lessor.answer(question, reply),
       observer: {
         ...observer,
         roleChanged: (change) => {
@@ -196,6 +207,7 @@ export class Node {
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
+    this.every(100, () => this.lessor.tick());
     this.every(500, () => this.publish());
     const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
     const http1 = createHttpServer({
@@ -280,6 +292,7 @@ export class Node {
 
   private roleChanged(change: RoleChange): void {
     this.role = change;
+    this.lessor.reconsider();
     this.health.set("", change.leader === 0 ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
     this.log.info("role changed", {
       role: change.role,
@@ -334,6 +347,7 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      leases: this.lessor,
       get role() {
         return node.role;
       },
@@ -347,8 +361,14 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      limits: {
+        maxRequestBytes: config.maxRequestBytes,
+        maxTxnOps: config.maxTxnOps,
+        maxLearners: 1,
+        minLeaseTtl: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
+      },
       strictReconfiguration: config.strictReconfigCheck,
+      randomId: () => randomBytes(8).readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn || 1n,
       now: () => Date.now(),
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };

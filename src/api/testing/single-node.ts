@@ -1,11 +1,15 @@
 // The API on the real rpc server and the real replicated state, with a log that accepts everything at
 // once in between: for tests that go from a client's bytes to the store and back.
 
+import { randomBytes } from "node:crypto";
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
+import { Lessor } from "../../lease/lessor.js";
+import { encodeCheckpoint, encodeExpiry, encodeRenewal } from "../../lease/messages.js";
 import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
-import type { GroupStatus, Proposer } from "../../replication/proposer.js";
+import type { GroupFailure, GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
+import { CommandKind, encodeCommand } from "../../state/commands.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
 import { type ApiContext, defaultLimits } from "../context.js";
 import { etcdServices } from "../services.js";
@@ -42,17 +46,37 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     onFatal: (error) => surprises.push(error),
   });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };
+  const lessor: Lessor<GroupFailure> = new Lessor<GroupFailure>({
+    leases: () => state.leases,
+    applied: () => ({ index: state.applied.id.index, epoch: role.epoch }),
+    leads: () => true,
+    epoch: () => role.epoch,
+    now: () => performance.now(),
+    defer: (run) => void setImmediate(run),
+    expire: (expiry, done) => log.command(CommandKind.leaseExpiry, encodeExpiry(expiry), done),
+    checkpoint: (checkpoint, done) =>
+      log.command(CommandKind.leaseCheckpoint, encodeCheckpoint(checkpoint), done),
+    renew: (ids, done) => log.command(CommandKind.leaseRenewal, encodeRenewal(ids), done),
+    barrier: (done) => done(true),
+    ask: (question, done) => lessor.answer(question, (answer) => done(answer!)),
+    electionTimeoutMs: 1000,
+  });
+  const log = new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1));
+  const ticks = setInterval(() => lessor.tick(), 100);
+  state.leaseObserver = lessor;
   const context: ApiContext = {
     clusterId: 0xcdf8_1818_1e33_1a7bn,
     memberId: 101n,
     clusterName: "single",
-    proposer: new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1)),
+    proposer: log,
     reader: state,
+    leases: lessor,
     role,
     members: () => state.members(),
     storageSizes: () => ({ sizeBytes: 0, sizeInUseBytes: 0, quotaBytes: 0 }),
     hash: () => state.hash(),
     limits: defaultLimits,
+    randomId: () => randomBytes(8).readBigUInt64BE() >> 1n,
     now: () => 1_800_000_000_000,
     unexpected: (_path, error) => surprises.push(error),
   };
@@ -68,6 +92,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     state,
     surprises,
     stop: async () => {
+      clearInterval(ticks);
       server.close();
       await state.close();
     },
@@ -119,6 +144,10 @@ class ImmediateLog implements Proposer {
     this.state.endEntry(id);
     this.write();
     done(result);
+  }
+
+  command(kind: CommandKind, request: Uint8Array, done: (applied: boolean) => void): void {
+    this.propose(encodeCommand(kind, request), undefined, () => done(true));
   }
 
   readBarrier(done: (failure: undefined) => void): void {

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQijwMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAQgYKBGJvZHkiPgoQRXhjaGFuZ2VSZXNwb25zZRIqCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvIlUKEEdyb3VwUmFmdE1lc3NhZ2USDQoFZ3JvdXAYASABKA0SMgoHbWVzc2FnZRgCIAEoCzIhLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJhZnRNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCKdAQoPU25hcHNob3RSZXF1ZXN0EjYKBmhlYWRlchgBIAEoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90SGVhZGVySAASDwoFY2h1bmsYAiABKAxIABI4Cgd0cmFpbGVyGAMgASgLMiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RUcmFpbGVySABCBwoFcGllY2UiqwEKDlNuYXBzaG90SGVhZGVyEg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEgwKBHRlcm0YAyABKAQSDQoFaW5kZXgYBCABKAQSEgoKaW5kZXhfdGVybRgFIAEoBBISCgptZW1iZXJzaGlwGAYgASgMEhgKEG1lbWJlcnNoaXBfaW5kZXgYByABKAQiLwoPU25hcHNob3RUcmFpbGVyEg0KBWNyYzMyGAEgASgNEg0KBWJ5dGVzGAIgASgEIjUKEFNuYXBzaG90UmVzcG9uc2USEQoJaW5zdGFsbGVkGAEgASgIEg4KBnJlYXNvbhgCIAEoCSK1AQoOQ29udHJvbFJlcXVlc3QSDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SQwoRbWVtYmVyc2hpcF9jaGFuZ2UYAyABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwQ2hhbmdlSAASFQoLdHJhbnNmZXJfdG8YBCABKARIAEILCglvcGVyYXRpb24iZwoQTWVtYmVyc2hpcENoYW5nZRIzCgVzdGVwcxgBIAMoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwEg0KBWpvaW50GAIgASgIEg8KB2NvbnRleHQYAyABKAwi0wEKDk1lbWJlcnNoaXBTdGVwEkEKCW9wZXJhdGlvbhgBIAEoDjIuLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwLk9wZXJhdGlvbhIMCgRub2RlGAIgASgEInAKCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIXChNPUEVSQVRJT05fQUREX1ZPVEVSEAESGQoVT1BFUkFUSU9OX0FERF9MRUFSTkVSEAISFAoQT1BFUkFUSU9OX1JFTU9WRRADIhEKD0Rpc2NvdmVyUmVxdWVzdCJdChBEaXNjb3ZlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAQSDgoGZW5naW5lGAIgASgJEiUKB21lbWJlcnMYAyADKAsyFC5ldGNkc2VydmVycGIuTWVtYmVyIkEKD0NvbnRyb2xSZXNwb25zZRINCgVlcnJvchgBIAEoCRIPCgd1bmtub3duGAIgASgIEg4KBmRldGFpbBgDIAEoCTL8AgoLUGVlclNlcnZpY2USXQoIRXhjaGFuZ2USJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJbCghTbmFwc2hvdBIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVzcG9uc2UoARJWCgdDb250cm9sEiQucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlcXVlc3QaJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVzcG9uc2USWQoIRGlzY292ZXISJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQi/wMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAEjgKCHF1ZXN0aW9uGAcgASgLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuTGVhZGVyUXVlc3Rpb25IABI0CgZhbnN3ZXIYCCABKAsyIi5xdW9yYXRlLmNvbnNlbnN1cy52MS5MZWFkZXJBbnN3ZXJIAEIGCgRib2R5Ij4KEEV4Y2hhbmdlUmVzcG9uc2USKgoFaGVsbG8YASABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbyJVChBHcm91cFJhZnRNZXNzYWdlEg0KBWdyb3VwGAEgASgNEjIKB21lc3NhZ2UYAiABKAsyIS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SYWZ0TWVzc2FnZSJCChJGb3J3YXJkZWRQcm9wb3NhbHMSDQoFZ3JvdXAYASABKA0SDwoHYmF0Y2hlcxgCIAMoDBIMCgR0ZXJtGAMgASgEIlIKEFByb3Bvc2Fsc1JlZnVzZWQSDQoFZ3JvdXAYASABKA0SEQoJc2VxdWVuY2VzGAIgAygEEg4KBnJlYXNvbhgDIAEoCRIMCgR0ZXJtGAQgASgEIi8KElJlYWRCYXJyaWVyUmVxdWVzdBINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBCJQChNSZWFkQmFycmllclJlc3BvbnNlEg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEEg0KBWluZGV4GAMgASgEEg8KB3JlZnVzZWQYBCABKAgiPQoOTGVhZGVyUXVlc3Rpb24SDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSEAoIcXVlc3Rpb24YAyABKAwiSgoMTGVhZGVyQW5zd2VyEg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEEg4KBmFuc3dlchgDIAEoDBIPCgdyZWZ1c2VkGAQgASgIIp0BCg9TbmFwc2hvdFJlcXVlc3QSNgoGaGVhZGVyGAEgASgLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RyYWlsZXIYAyABKAsyJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFRyYWlsZXJIAEIHCgVwaWVjZSKrAQoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhIKCm1lbWJlcnNoaXAYBiABKAwSGAoQbWVtYmVyc2hpcF9pbmRleBgHIAEoBCIvCg9TbmFwc2hvdFRyYWlsZXISDQoFY3JjMzIYASABKA0SDQoFYnl0ZXMYAiABKAQiNQoQU25hcHNob3RSZXNwb25zZRIRCglpbnN0YWxsZWQYASABKAgSDgoGcmVhc29uGAIgASgJIrUBCg5Db250cm9sUmVxdWVzdBINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxJDChFtZW1iZXJzaGlwX2NoYW5nZRgDIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBDaGFuZ2VIABIVCgt0cmFuc2Zlcl90bxgEIAEoBEgAQgsKCW9wZXJhdGlvbiJnChBNZW1iZXJzaGlwQ2hhbmdlEjMKBXN0ZXBzGAEgAygLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXASDQoFam9pbnQYAiABKAgSDwoHY29udGV4dBgDIAEoDCLTAQoOTWVtYmVyc2hpcFN0ZXASQQoJb3BlcmF0aW9uGAEgASgOMi4ucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXAuT3BlcmF0aW9uEgwKBG5vZGUYAiABKAQicAoJT3BlcmF0aW9uEhkKFU9QRVJBVElPTl9VTlNQRUNJRklFRBAAEhcKE09QRVJBVElPTl9BRERfVk9URVIQARIZChVPUEVSQVRJT05fQUREX0xFQVJORVIQAhIUChBPUEVSQVRJT05fUkVNT1ZFEAMiEQoPRGlzY292ZXJSZXF1ZXN0Il0KEERpc2NvdmVyUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoBBIOCgZlbmdpbmUYAiABKAkSJQoHbWVtYmVycxgDIAMoCzIULmV0Y2RzZXJ2ZXJwYi5NZW1iZXIiQQoPQ29udHJvbFJlc3BvbnNlEg0KBWVycm9yGAEgASgJEg8KB3Vua25vd24YAiABKAgSDgoGZGV0YWlsGAMgASgJMvwCCgtQZWVyU2VydmljZRJdCghFeGNoYW5nZRIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVzcG9uc2UoATABElsKCFNuYXBzaG90EiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXNwb25zZSgBElYKB0NvbnRyb2wSJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVxdWVzdBolLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXNwb25zZRJZCghEaXNjb3ZlchIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVzcG9uc2ViBnByb3RvMw", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -124,6 +124,22 @@ export type ExchangeRequest = Message<"quorate.consensus.v1.ExchangeRequest"> & 
      */
     value: ProposalsRefused;
     case: "proposalsRefused";
+  } | {
+    /**
+     * Asks the leader something that the log does not hold.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderQuestion question = 7;
+     */
+    value: LeaderQuestion;
+    case: "question";
+  } | {
+    /**
+     * Answers a LeaderQuestion.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderAnswer answer = 8;
+     */
+    value: LeaderAnswer;
+    case: "answer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -332,6 +348,84 @@ export const ReadBarrierResponseSchema: GenMessage<ReadBarrierResponse> = /*@__P
   messageDesc(file_quorate_consensus_v1_peer, 7);
 
 /**
+ * LeaderQuestion asks for what the leader alone knows and keeps in memory, or has it change that,
+ * such as the time that leases have left. It may be asked again, of the same leader or the next.
+ *
+ * @generated from message quorate.consensus.v1.LeaderQuestion
+ */
+export type LeaderQuestion = Message<"quorate.consensus.v1.LeaderQuestion"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Chosen by the asking node, never used twice, echoed in the answer.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The question: a quorate.lease.v1.LeaseQuestion.
+   *
+   * @generated from field: bytes question = 3;
+   */
+  question: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderQuestion.
+ * Use `create(LeaderQuestionSchema)` to create a new message.
+ */
+export const LeaderQuestionSchema: GenMessage<LeaderQuestion> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 8);
+
+/**
+ * LeaderAnswer is the answer to a LeaderQuestion.
+ *
+ * @generated from message quorate.consensus.v1.LeaderAnswer
+ */
+export type LeaderAnswer = Message<"quorate.consensus.v1.LeaderAnswer"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Echo of the question.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The answer to that kind of question.
+   *
+   * @generated from field: bytes answer = 3;
+   */
+  answer: Uint8Array;
+
+  /**
+   * True when the addressed node does not lead, or cannot answer yet.
+   *
+   * @generated from field: bool refused = 4;
+   */
+  refused: boolean;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderAnswer.
+ * Use `create(LeaderAnswerSchema)` to create a new message.
+ */
+export const LeaderAnswerSchema: GenMessage<LeaderAnswer> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 9);
+
+/**
  * SnapshotRequest is one piece of a snapshot stream: a header, then chunks, then a trailer.
  *
  * @generated from message quorate.consensus.v1.SnapshotRequest
@@ -374,7 +468,7 @@ export type SnapshotRequest = Message<"quorate.consensus.v1.SnapshotRequest"> & 
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 8);
+  messageDesc(file_quorate_consensus_v1_peer, 10);
 
 /**
  * SnapshotHeader describes what follows.
@@ -437,7 +531,7 @@ export type SnapshotHeader = Message<"quorate.consensus.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 9);
+  messageDesc(file_quorate_consensus_v1_peer, 11);
 
 /**
  * SnapshotTrailer ends the stream.
@@ -465,7 +559,7 @@ export type SnapshotTrailer = Message<"quorate.consensus.v1.SnapshotTrailer"> & 
  * Use `create(SnapshotTrailerSchema)` to create a new message.
  */
 export const SnapshotTrailerSchema: GenMessage<SnapshotTrailer> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 10);
+  messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
  * SnapshotResponse tells whether the snapshot was installed.
@@ -493,7 +587,7 @@ export type SnapshotResponse = Message<"quorate.consensus.v1.SnapshotResponse"> 
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 11);
+  messageDesc(file_quorate_consensus_v1_peer, 13);
 
 /**
  * ControlRequest is one rare operation.
@@ -544,7 +638,7 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
  * Use `create(ControlRequestSchema)` to create a new message.
  */
 export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 12);
+  messageDesc(file_quorate_consensus_v1_peer, 14);
 
 /**
  * MembershipChange asks for a change of the set of members.
@@ -579,7 +673,7 @@ export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> 
  * Use `create(MembershipChangeSchema)` to create a new message.
  */
 export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 15);
 
 /**
  * MembershipStep changes the part of one node.
@@ -607,7 +701,7 @@ export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
  * Use `create(MembershipStepSchema)` to create a new message.
  */
 export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 14);
+  messageDesc(file_quorate_consensus_v1_peer, 16);
 
 /**
  * Operation is what happens to the node.
@@ -648,7 +742,7 @@ export enum MembershipStep_Operation {
  * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
  */
 export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
-  enumDesc(file_quorate_consensus_v1_peer, 14, 0);
+  enumDesc(file_quorate_consensus_v1_peer, 16, 0);
 
 /**
  * DiscoverRequest asks for the callee's cluster.
@@ -663,7 +757,7 @@ export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & 
  * Use `create(DiscoverRequestSchema)` to create a new message.
  */
 export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 15);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * DiscoverResponse describes the callee's cluster as the callee knows it.
@@ -698,7 +792,7 @@ export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> 
  * Use `create(DiscoverResponseSchema)` to create a new message.
  */
 export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 16);
+  messageDesc(file_quorate_consensus_v1_peer, 18);
 
 /**
  * ControlResponse is the outcome of a ControlRequest.
@@ -733,7 +827,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 17);
+  messageDesc(file_quorate_consensus_v1_peer, 19);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
