@@ -13,7 +13,7 @@ import type { LeaseCheckpoint, LeaseExpiry } from "./messages.js";
 /** Milliseconds between checkpoints of a lease, at least; longer leases have a twentieth of their time. */
 const checkpointMs = 5000;
 /** Bounds of one entry in the log. A lease with more keys has one to itself. */
-export const batchLimits = { leases: 512, keys: 512, checkpoints: 2048 };
+export const batchLimits = { leases: 256, keys: 256, checkpoints: 2048 };
 /** Leases looked at in one go. */
 const looks = 4096;
 

@@ -20,6 +20,8 @@ import {
 
 /** Leases in one question. */
 const questionLimit = 16_384;
+/** Commands about due leases under way at a time: with their bounds, what writes may find before them. */
+const decisionLimit = 4;
 
 /** What a lessor needs of its node. `F` is how a request fails. */
 export interface LessorPorts<F> {
@@ -59,6 +61,7 @@ export class Lessor<F> implements LeaseObserver {
   private confirmed = true;
   /** Commands about due leases that are under way. */
   private deciding = 0;
+  private decideScheduled = false;
   /** Renewals that wait for the log, by slot. */
   private readonly waiting = new Map<number, Settled[]>();
   private readonly renewing = new Set<number>();
@@ -118,14 +121,13 @@ export class Lessor<F> implements LeaseObserver {
 
   private decide(): void {
     const { clock, ports } = this;
-    if (clock === undefined || this.deciding > 0) return;
     const now = ports.now();
-    if (clock.nextAt > now) return;
+    if (clock === undefined || clock.nextAt > now || this.deciding >= decisionLimit) return;
     const { expiry, checkpoint } = clock.takeDue(now, ports.applied().index);
     const decided = (applied: boolean): void => {
       this.deciding--;
       // After a failure the next tick is early enough.
-      if (applied && this.deciding === 0) ports.defer(() => this.decide());
+      if (applied) this.decideSoon();
     };
     if (checkpoint !== undefined) {
       this.deciding++;
@@ -138,7 +140,16 @@ export class Lessor<F> implements LeaseObserver {
         decided(applied);
       });
     }
-    if (this.deciding === 0) ports.defer(() => this.decide());
+    this.decideSoon();
+  }
+
+  private decideSoon(): void {
+    if (this.decideScheduled) return;
+    this.decideScheduled = true;
+    this.ports.defer(() => {
+      this.decideScheduled = false;
+      this.decide();
+    });
   }
 
   // ------------------------------------------------------------------ what the log did
