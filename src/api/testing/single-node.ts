@@ -4,12 +4,11 @@
 import { randomBytes } from "node:crypto";
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
-import { Lessor } from "../../lease/lessor.js";
-import { encodeCheckpoint, encodeExpiry, encodeRenewal } from "../../lease/messages.js";
 import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
-import type { GroupFailure, GroupStatus, Proposer } from "../../replication/proposer.js";
+import type { AnswerQuestion } from "../../replication/leader-questions.js";
+import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
-import { CommandKind, encodeCommand } from "../../state/commands.js";
+import { createLessor } from "../../state/lease-time.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
 import { type ApiContext, defaultLimits } from "../context.js";
 import { etcdServices } from "../services.js";
@@ -46,24 +45,18 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     onFatal: (error) => surprises.push(error),
   });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };
-  const lessor: Lessor<GroupFailure> = new Lessor<GroupFailure>({
-    leases: () => state.leases,
-    applied: () => ({ index: state.applied.id.index, epoch: role.epoch }),
-    leads: () => true,
-    epoch: () => role.epoch,
+  const log = new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1));
+  const lessor = createLessor({
+    state,
+    group: () => log,
     now: () => performance.now(),
     defer: (run) => void setImmediate(run),
-    expire: (expiry, done) => log.command(CommandKind.leaseExpiry, encodeExpiry(expiry), done),
-    checkpoint: (checkpoint, done) =>
-      log.command(CommandKind.leaseCheckpoint, encodeCheckpoint(checkpoint), done),
-    renew: (ids, done) => log.command(CommandKind.leaseRenewal, encodeRenewal(ids), done),
-    barrier: (done) => done(true),
-    ask: (question, done) => lessor.answer(question, (answer) => done(answer!)),
     electionTimeoutMs: 1000,
   });
-  const log = new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1));
+  log.onQuestion = (question, reply) => lessor.answer(question, reply);
+  // The entry with which a leader begins.
+  state.endEntry({ index: state.applied.id.index + 1, epoch: role.epoch });
   const ticks = setInterval(() => lessor.tick(), 100);
-  state.leaseObserver = lessor;
   const context: ApiContext = {
     clusterId: 0xcdf8_1818_1e33_1a7bn,
     memberId: 101n,
@@ -110,6 +103,8 @@ class ImmediateLog implements Proposer {
   ) {}
 
   readonly leader = 101;
+  readonly leads = true;
+  onQuestion: AnswerQuestion = (_question, reply) => reply(undefined);
 
   get status(): GroupStatus {
     const { index } = this.state.applied.id;
@@ -146,8 +141,11 @@ class ImmediateLog implements Proposer {
     done(result);
   }
 
-  command(kind: CommandKind, request: Uint8Array, done: (applied: boolean) => void): void {
-    this.propose(encodeCommand(kind, request), undefined, () => done(true));
+  ask(question: Uint8Array, done: (answer: Uint8Array) => void): void {
+    this.onQuestion(question, (answer) => {
+      if (answer !== undefined) done(answer);
+      else setImmediate(() => this.ask(question, done));
+    });
   }
 
   readBarrier(done: (failure: undefined) => void): void {

@@ -3,8 +3,8 @@
 import { Lessor } from "../lease/lessor.js";
 import { encodeCheckpoint, encodeExpiry, encodeRenewal } from "../lease/messages.js";
 import type { GroupFailure, Proposer } from "../replication/proposer.js";
-import { CommandKind, encodeCommand } from "../state/commands.js";
-import type { ReplicatedState } from "../state/replicated-state.js";
+import { CommandKind, encodeCommand } from "./commands.js";
+import type { ReplicatedState } from "./replicated-state.js";
 
 /** What a lessor needs of a group. */
 export interface LeaseGroup extends Pick<Proposer, "epoch" | "propose" | "readBarrier"> {
