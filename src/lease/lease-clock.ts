@@ -198,14 +198,14 @@ export class LeaseClock {
     return Math.ceil((this.deadlines[slot]! - now) / 1000);
   }
 
-  /** An expiry is no longer under way: leases that are still there are looked at again. */
-  giveBack({ ids, versions }: LeaseExpiry, now: number): void {
+  /** An expiry did not get into the log, or nobody knows: its leases are looked at again, not before `retryAt`. */
+  giveBack({ ids, versions }: LeaseExpiry, retryAt: number): void {
     for (const [at, version] of versions.entries()) {
       const slot = this.leases.find(ids[2 * at]!, ids[2 * at + 1]!);
       if (slot < 0 || this.leases.version(slot) !== version) continue;
       if ((this.flags[slot]! & Flag.expiring) === 0) continue;
       this.flags[slot]! &= ~Flag.expiring;
-      this.heap.set(slot, Math.max(now, this.deadlines[slot]!));
+      this.heap.set(slot, Math.max(retryAt, this.deadlines[slot]!));
     }
   }
 }

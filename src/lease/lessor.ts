@@ -22,6 +22,8 @@ import {
 const questionLimit = 16_384;
 /** Commands about due leases under way at a time: with their bounds, what writes may find before them. */
 const decisionLimit = 4;
+/** Milliseconds after which leases are looked at again whose end did not get into the log. */
+const retryMs = 100;
 
 /** What a lessor needs of its node. `F` is how a request fails. */
 export interface LessorPorts<F> {
@@ -126,7 +128,7 @@ export class Lessor<F> implements LeaseObserver {
     const { expiry, checkpoint } = clock.takeDue(now, ports.applied().index);
     const decided = (applied: boolean): void => {
       this.deciding--;
-      // After a failure the next tick is early enough.
+      // After a failure a later tick is early enough.
       if (applied) this.decideSoon();
     };
     if (checkpoint !== undefined) {
@@ -136,7 +138,7 @@ export class Lessor<F> implements LeaseObserver {
     if (expiry !== undefined) {
       this.deciding++;
       ports.expire(expiry, (applied) => {
-        if (this.clock === clock) clock.giveBack(expiry, ports.now());
+        if (!applied && this.clock === clock) clock.giveBack(expiry, ports.now() + retryMs);
         decided(applied);
       });
     }

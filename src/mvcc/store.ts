@@ -9,11 +9,11 @@ import { comparePath, newestView } from "./compare.js";
 import { KeyIndex, newest } from "./index/key-index.js";
 import { invariant } from "./invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   CompactionResult,
   DeleteRangeRequest,
   DeleteRangeResult,
-  KeyEvent,
   KeyValue,
   KvReader,
   OpResult,
@@ -30,6 +30,7 @@ import { Pins } from "./pins.js";
 import { checkRevision, rangeEnd, runRange, type View } from "./range.js";
 import { RowReader, RowStore } from "./row-store.js";
 import { checkTaken, takenOps, touchDeleteRange, touchOps, touchPut } from "./txn-path.js";
+import { Past } from "./watch/past.js";
 
 /** Keys on leases, told of every change of a key that may have or had one. */
 export interface KeyAttachments {
@@ -69,6 +70,8 @@ const refused = (reason: StoreRefusal): Refused => ({ kind: "refused", reason })
 export class MvccStore implements KvReader {
   readonly index = new KeyIndex();
   readonly pins = new Pins();
+  /** The changes of revisions gone by, for watchers. */
+  readonly past: Past;
   private readonly rows: RowStore;
   private readonly compactor: Compactor;
   private readonly attachments: KeyAttachments;
@@ -78,10 +81,10 @@ export class MvccStore implements KvReader {
   private changes = 0;
   /** Rows fetched for the command that is applied next. */
   private prepared: RowReader | undefined = undefined;
-  private events: KeyEvent[] | undefined = undefined;
+  private events: AppliedEvent[] | undefined = undefined;
 
   /** Told the changes of every revision right after it was made, in revision order. */
-  onRevision: ((revision: number, events: readonly KeyEvent[]) => void) | undefined = undefined;
+  onRevision: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined = undefined;
 
   constructor(private readonly options: MvccOptions) {
     const { store, buffer, prefix } = options;
@@ -89,6 +92,7 @@ export class MvccStore implements KvReader {
     this.current = options.revision;
     this.compacted = options.compactedRevision;
     this.attachments = options.attachments ?? noAttachments;
+    this.past = new Past(this, store, buffer, this.rows);
     this.compactor = new Compactor({
       index: this.index,
       rows: this.rows,
@@ -336,13 +340,13 @@ export class MvccStore implements KvReader {
       if (request.ignoreLease) lease = previous.lease;
       if (request.prevKv) prevKv = previous;
     }
-    rows.append(main, sub, key, create, version, value, lease);
+    const row = rows.append(main, sub, key, create, version, value, lease);
     const { attachments } = this;
     if (lease !== 0n || (attachments.attachedKeys > 0 && index.replaced[2] !== 0))
       attachments.attach(key, lease);
     if (this.onRevision !== undefined) {
       const kv = { key, createRevision: create, modRevision: main, version, value, lease };
-      this.note({ type: "put", kv });
+      this.note({ type: "put", kv, row });
     }
     return { kind: "put", revision: main, prevKv };
   }
@@ -375,9 +379,9 @@ export class MvccStore implements KvReader {
   }
 
   private bury(key: Uint8Array, main: number, sub: number): void {
-    this.rows.appendTombstone(main, sub, key);
+    const row = this.rows.appendTombstone(main, sub, key);
     if (this.attachments.attachedKeys > 0) this.attachments.attach(key, 0n);
-    if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main) });
+    if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main), row });
   }
 
   /** Deletes these keys, which exist, in the order given and in one revision. */
@@ -391,7 +395,7 @@ export class MvccStore implements KvReader {
     this.finish();
   }
 
-  private note(event: KeyEvent): void {
+  private note(event: AppliedEvent): void {
     this.events ??= [];
     this.events.push(event);
   }

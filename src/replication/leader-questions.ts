@@ -2,22 +2,38 @@
 // only. A question is asked of whoever leads until it is answered or its time is over; an answer may
 // get lost, so asking twice must do no harm.
 
-import type { NodeId, Term } from "../consensus/types.js";
-import type { GroupFailure } from "./proposer.js";
+import type { NodeId } from "../consensus/types.js";
+import type { Scheduler, Transport } from "./ports.js";
+import { failure, type GroupFailure } from "./proposer.js";
 
-/** Answers a question on the leader; with undefined when it cannot, or not yet: it is asked again. */
+/**
+ * Answers a question on the leader. With undefined when this node does not lead, or cannot answer yet:
+ * then it is asked again.
+ */
 export type AnswerQuestion = (question: Uint8Array, reply: (answer: Uint8Array | undefined) => void) => void;
+
+export interface LeaderQuestionsOptions {
+  readonly node: NodeId;
+  /** Ids begin here, so that answers to an earlier life of this node are not taken for ours. */
+  readonly incarnation: number;
+  readonly requestTimeoutMs: number;
+  readonly transport: Pick<Transport<never>, "askLeader" | "answerQuestion">;
+  readonly scheduler: Pick<Scheduler, "now">;
+  /** Default: refuses everything. */
+  readonly answerQuestion?: AnswerQuestion;
+}
+
+/** Open questions of this node, at most. */
+export const openLimit = 200_000;
 
 type Done = (answer: Uint8Array | GroupFailure) => void;
 
-export interface Question {
+interface Question {
   readonly id: number;
   readonly payload: Uint8Array;
   readonly done: Done;
   readonly deadlineAt: number;
-  /** Epoch of the leader that was asked; 0: ask (again) at the next turn. */
-  askedIn: Term;
-  /** Who was asked. */
+  /** Who was asked; 0: ask (again) at the next turn. */
   askedOf: NodeId;
 }
 
@@ -25,75 +41,99 @@ export class LeaderQuestions {
   private lastId: number;
   private readonly open = new Map<number, Question>();
   private unasked = 0;
+  /** Refused questions wait for the next tick or for another leader. */
+  private hold = false;
+  private stopped = false;
 
+  /** @param wake has `askLeader` called soon. */
   constructor(
-    /** Ids begin here, so that answers to an earlier life of this node are not taken for ours. */
-    incarnation: number,
-    private readonly timeoutMs: number,
-    /** Open questions, at most. */
-    private readonly limit: number,
+    private readonly options: LeaderQuestionsOptions,
+    private readonly wake: () => void,
   ) {
-    this.lastId = incarnation;
+    this.lastId = options.incarnation;
   }
 
-  get hasUnasked(): boolean {
-    return this.unasked > 0;
-  }
-
-  /** False when too many are open already. */
-  add(payload: Uint8Array, done: Done, now: number): boolean {
-    if (this.open.size >= this.limit) return false;
+  /** `done` runs once, with the answer of whoever leads or with the failure. */
+  ask(payload: Uint8Array, done: Done): void {
+    if (this.stopped) return done(failure("stopped", "refused"));
+    if (this.open.size >= openLimit) return done(failure("tooManyRequests", "refused"));
+    const deadlineAt = this.options.scheduler.now() + this.options.requestTimeoutMs;
     const id = ++this.lastId;
-    this.open.set(id, { id, payload, done, deadlineAt: now + this.timeoutMs, askedIn: 0, askedOf: 0 });
+    this.open.set(id, { id, payload, done, deadlineAt, askedOf: 0 });
     this.unasked++;
-    return true;
+    this.wake();
   }
 
-  /** What is to be asked of the leader of `epoch` now. */
-  toAsk(epoch: Term, leader: NodeId): Question[] {
-    const questions: Question[] = [];
-    for (const question of this.open.values()) {
-      if (question.askedIn !== 0) continue;
-      question.askedIn = epoch;
-      question.askedOf = leader;
-      questions.push(question);
-    }
-    this.unasked = 0;
-    return questions;
+  /** Another node takes this one for the leader. */
+  receive(from: NodeId, id: number, question: Uint8Array): void {
+    const { transport, answerQuestion } = this.options;
+    const reply = (answer: Uint8Array | undefined): void => transport.answerQuestion(from, id, answer);
+    if (this.stopped || answerQuestion === undefined) reply(undefined);
+    else answerQuestion(question, reply);
   }
 
-  answered(id: number, answer: Uint8Array): void {
+  /** The answer of a node that was asked; undefined: it could not. */
+  answered(by: NodeId, id: number, answer: Uint8Array | undefined): void {
     const question = this.open.get(id);
     if (question === undefined) return;
+    if (answer === undefined) return this.refused(question, by);
     this.forget(question);
     question.done(answer);
   }
 
-  /** It was not asked, or whoever was asked could not answer. A refusal by an earlier leader means nothing. */
-  refused(id: number, by: NodeId): void {
-    const question = this.open.get(id);
-    if (question === undefined || question.askedIn === 0 || question.askedOf !== by) return;
-    question.askedIn = 0;
+  /** A refusal by an earlier leader means nothing. */
+  private refused(question: Question, by: NodeId): void {
+    if (question.askedOf !== by) return;
+    question.askedOf = 0;
     this.unasked++;
+    this.hold = true;
   }
 
-  /** Leadership moved or the link broke: everything is asked again. */
+  /** Asks what is to be asked. */
+  askLeader(leader: NodeId): void {
+    if (this.unasked === 0 || this.hold || leader === 0) return;
+    const { node, transport, answerQuestion } = this.options;
+    for (const question of [...this.open.values()]) {
+      if (question.askedOf !== 0) continue;
+      const { id, payload } = question;
+      question.askedOf = leader;
+      this.unasked--;
+      if (leader !== node) {
+        if (!transport.askLeader(leader, id, payload)) this.refused(question, leader);
+      } else if (answerQuestion === undefined) this.refused(question, node);
+      else answerQuestion(payload, (answer) => this.answered(node, id, answer));
+    }
+  }
+
+  /** Leadership moved or the link to the leader broke: everything is asked again. */
   askAgain(): void {
-    for (const question of this.open.values()) question.askedIn = 0;
+    this.hold = false;
+    for (const question of this.open.values()) question.askedOf = 0;
     this.unasked = this.open.size;
   }
 
   private forget(question: Question): void {
     this.open.delete(question.id);
-    if (question.askedIn === 0) this.unasked--;
+    if (question.askedOf === 0) this.unasked--;
   }
 
-  /** Fails what has waited too long; with `now` infinite, everything. */
-  expire(now: number, failure: GroupFailure): void {
+  /** What was refused may be asked again; what has waited too long fails. */
+  tick(leader: NodeId): void {
+    this.hold = false;
+    const now = this.options.scheduler.now();
     for (const question of this.open.values()) {
       if (question.deadlineAt > now) break;
       this.forget(question);
-      question.done(failure);
+      question.done(failure(leader === 0 ? "noLeader" : "timeout", "unknown"));
+    }
+  }
+
+  /** Fails everything that waits. */
+  stop(): void {
+    this.stopped = true;
+    for (const question of this.open.values()) {
+      this.forget(question);
+      question.done(failure("stopped", "unknown"));
     }
   }
 }

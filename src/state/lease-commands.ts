@@ -81,6 +81,27 @@ export function applyLeaseCommand(
   }
 }
 
+/** Throws WireError on a command that cannot be applied. */
+export function decodeLeaseCommand(kind: LeaseCommandKind, command: Uint8Array): void {
+  switch (kind) {
+    case CommandKind.leaseGrant:
+    case CommandKind.leaseRevoke:
+      decodeGrant(command);
+      break;
+    case CommandKind.leaseExpiry:
+      decodeExpiry(command, 1);
+      break;
+    case CommandKind.leaseCheckpoint:
+      decodeCheckpoint(command, 1);
+      break;
+    case CommandKind.leaseRenewal:
+      decodeRenewal(command, 1);
+      break;
+    default:
+      kind satisfies never;
+  }
+}
+
 /** The leases that still have the version they were decided on. */
 function forEachCurrent(
   leases: LeaseStore,

@@ -63,7 +63,7 @@ class World {
           world.commit();
           done(world.leader === node ? undefined : failure("notLeader", "refused"));
         },
-        ask: (question, done) => world.ask(question, done),
+        questions: { ask: (question, done) => world.ask(question, done) },
       }),
       now: () => this.now,
       defer: (run) => void this.deferred.push(run),
@@ -96,14 +96,16 @@ class World {
     }
   }
 
+  /** One turn of the loop; false when nothing is left to do. */
+  turn(): boolean {
+    const work = [...this.deferred.splice(0), ...this.questions.splice(0)];
+    for (const one of work) one();
+    return work.length > 0 || this.pending.length > 0;
+  }
+
   /** Turns of the loop until nothing is left to do. */
   run(): void {
-    for (let turn = 0; turn < 100; turn++) {
-      const work = [...this.deferred.splice(0), ...this.questions.splice(0)];
-      if (work.length === 0 && this.pending.length === 0) return;
-      for (const one of work) one();
-      this.commit();
-    }
+    for (let turns = 0; turns < 100 && this.turn(); turns++) this.commit();
   }
 
   tick(): void {
@@ -250,6 +252,42 @@ describe("time for leases", () => {
     assert.equal(world.exists(1n), false);
   });
 
+  it("a renewal on its way into the log wins over an expiry decided behind it", async () => {
+    const world = await World.open();
+    world.grant(1n, 10);
+    world.pass(6000);
+    assert.ok(world.states[0]!.leases.isCheckpointed(world.states[0]!.leases.findId(1n)));
+    const answers: number[] = [];
+    world.keepAlive(1, 1n, (ttl) => answers.push(ttl));
+    for (let turn = 0; turn < 5; turn++) world.turn();
+    for (let tick = 0; tick < 50; tick++) {
+      world.now += 100;
+      world.tick();
+    }
+    world.run();
+    assert.deepEqual(answers, [10]);
+    assert.equal(world.applied.get(CommandKind.leaseExpiry), 1);
+    assert.ok(world.exists(1n));
+    world.pass(9900);
+    assert.ok(world.exists(1n));
+    world.pass(200);
+    assert.equal(world.exists(1n), false);
+  });
+
+  it("an expiry that reaches the log of the next leader late does nothing", async () => {
+    const world = await World.open();
+    world.grant(1n, 5);
+    world.now += 5000;
+    world.tick();
+    world.elect(1, "proposed again");
+    const answers: number[] = [];
+    world.keepAlive(1, 1n, (ttl) => answers.push(ttl));
+    assert.deepEqual(answers, [5]);
+    world.run();
+    assert.equal(world.applied.get(CommandKind.leaseExpiry), 1);
+    assert.ok(world.exists(1n));
+  });
+
   it("a renewal waits until the new leader has applied what earlier ones did", async () => {
     const world = await World.open();
     world.grant(1n, 5);
@@ -310,7 +348,10 @@ describe("time for leases", () => {
       { weight: 4, arbitrary: fc.record({ op: fc.constant("keepAlive" as const), lease, node }) },
       { weight: 4, arbitrary: fc.record({ op: fc.constant("advance" as const), ms: fc.nat(12_000) }) },
       { weight: 4, arbitrary: fc.record({ op: fc.constant("tick" as const) }) },
-      { weight: 4, arbitrary: fc.record({ op: fc.constant("run" as const) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ op: fc.constantFrom("run" as const, "turn" as const, "commit" as const) }),
+      },
       {
         weight: 2,
         arbitrary: fc.record({
@@ -342,6 +383,8 @@ describe("time for leases", () => {
           } else if (one.op === "advance") world.now += one.ms;
           else if (one.op === "tick") world.tick();
           else if (one.op === "run") world.run();
+          else if (one.op === "turn") world.turn();
+          else if (one.op === "commit") world.commit();
           else if (one.op === "elect") world.elect(one.node, one.fate);
           check();
         }

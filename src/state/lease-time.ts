@@ -2,6 +2,7 @@
 
 import { Lessor } from "../lease/lessor.js";
 import { encodeCheckpoint, encodeExpiry, encodeRenewal } from "../lease/messages.js";
+import type { LeaderQuestions } from "../replication/leader-questions.js";
 import type { GroupFailure, Proposer } from "../replication/proposer.js";
 import { CommandKind, encodeCommand } from "./commands.js";
 import type { ReplicatedState } from "./replicated-state.js";
@@ -9,7 +10,7 @@ import type { ReplicatedState } from "./replicated-state.js";
 /** What a lessor needs of a group. */
 export interface LeaseGroup extends Pick<Proposer, "epoch" | "propose" | "readBarrier"> {
   readonly leads: boolean;
-  ask(question: Uint8Array, done: (answer: Uint8Array | GroupFailure) => void): void;
+  readonly questions: Pick<LeaderQuestions, "ask">;
 }
 
 export interface LeaseTimeOptions {
@@ -40,7 +41,7 @@ export function createLessor(options: LeaseTimeOptions): Lessor<GroupFailure> {
       propose(CommandKind.leaseCheckpoint, encodeCheckpoint(checkpoint), done),
     renew: (ids, done) => propose(CommandKind.leaseRenewal, encodeRenewal(ids), done),
     barrier: (done) => group().readBarrier((failure) => done(failure === undefined)),
-    ask: (question, done) => group().ask(question, done),
+    ask: (question, done) => group().questions.ask(question, done),
     electionTimeoutMs: options.electionTimeoutMs,
   });
   state.leaseObserver = lessor;

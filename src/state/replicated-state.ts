@@ -3,13 +3,13 @@
 // After a restart it stands at some entry it had applied, and the log is replayed from there.
 
 import type { EntryId, Membership, SnapshotMeta } from "../consensus/types.js";
-import { type LeaseObserver, LeaseStore } from "../lease/lease-store.js";
+import type { LeaseObserver, LeaseStore } from "../lease/lease-store.js";
 import { decodeCompaction, decodeDeleteRange, decodePut, decodeTxn } from "../mvcc/codec.js";
 import { invariant } from "../mvcc/invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   DeleteRangeRequest,
-  KeyEvent,
   KvReader,
   PutRequest,
   RangeRequest,
@@ -18,35 +18,27 @@ import type {
   TxnRequest,
   TxnResult,
 } from "../mvcc/messages.js";
-import { emptyRowHead, mainOf, prefixBytes, readRowHead, subOf } from "../mvcc/rows.js";
-import { MvccStore } from "../mvcc/store.js";
-import { WireReader, WireWriter } from "../protobuf/wire.js";
+import type { MvccStore } from "../mvcc/store.js";
+import type { Past } from "../mvcc/watch/past.js";
+import { WireWriter } from "../protobuf/wire.js";
 import type { CommandResult, SnapshotSink, StateMachine } from "../replication/state-machine.js";
-import type { KeyValueStore, WriteBehind } from "../storage/types.js";
+import type { WriteBehind } from "../storage/types.js";
 import { CommandKind } from "./commands.js";
+import { type Content, type ContentOptions, createContent, loadContent } from "./content.js";
 import { hashState, type StateHash } from "./hash.js";
 import { findGeneration, Generation, pointerRow } from "./layout.js";
-import { applyLeaseCommand } from "./lease-commands.js";
+import { applyLeaseCommand, decodeLeaseCommand } from "./lease-commands.js";
 import { changedMembers, type MemberInfo, withAttributes } from "./members.js";
 import { SnapshotReceiver } from "./snapshot-receiver.js";
 import { sendSnapshot } from "./snapshot-sender.js";
 import { decodeState, encodeConfiguration, encodeState, noMembership, type StateRow } from "./state-row.js";
 
-export interface StateOptions {
-  readonly store: KeyValueStore;
+export interface StateOptions extends ContentOptions {
   readonly group: number;
   /** Makes the write-behind buffer of this group, which holds everything up to that index already. */
   readonly createBuffer: (initialIndex: number) => WriteBehind;
   /** On a store without state: the first members of a new cluster. Otherwise a snapshot is awaited. */
   readonly bootstrap?: { readonly membership: Membership; readonly members: readonly MemberInfo[] };
-  /** Bytes of recent rows kept in memory. Default 32 MiB. */
-  readonly cacheBytes?: number;
-  /** Rows a compaction deletes before traffic gets its turn. Default 1000. */
-  readonly sweepRows?: number;
-  /** Background work failed; the process should stop. */
-  readonly onFatal: (error: Error) => void;
-  /** Lets other work run between pieces of background work. Default: setImmediate. */
-  readonly pause?: () => Promise<void>;
 }
 
 /** Where bootstrap puts the state of a new cluster, so that every later member needs a snapshot. */
@@ -157,7 +149,7 @@ export class ReplicatedState implements StateMachine, KvReader {
    * Told the changes of every revision right after it was applied, in revision order. Nothing is told
    * of what an installed snapshot changed.
    */
-  set onRevision(listener: ((revision: number, events: readonly KeyEvent[]) => void) | undefined) {
+  set onRevision(listener: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined) {
     this.kv.onRevision = listener;
   }
 
@@ -169,6 +161,14 @@ export class ReplicatedState implements StateMachine, KvReader {
   /** Told about changes of leases, but not of what an installed snapshot changed. */
   set leaseObserver(observer: LeaseObserver | undefined) {
     this.content.leases.observer = observer;
+  }
+
+  /** Told after an installed snapshot took the place of the state. */
+  onInstalled: (() => void) | undefined = undefined;
+
+  /** The changes of revisions gone by; another object after a snapshot was installed. */
+  get past(): Past {
+    return this.kv.past;
   }
 
   /** Bytes of the store on disk and in its memory, and how many of them are live, as estimated. */
@@ -194,6 +194,43 @@ export class ReplicatedState implements StateMachine, KvReader {
         return this.kv.prepareTxn(this.decoded(command, decodeTxn), wantResult);
       default:
         return undefined;
+    }
+  }
+
+  understands(command: Uint8Array): boolean {
+    const request = command.subarray(1);
+    const kind = command[0] as CommandKind;
+    try {
+      switch (kind) {
+        case CommandKind.put:
+          decodePut(request);
+          return true;
+        case CommandKind.deleteRange:
+          decodeDeleteRange(request);
+          return true;
+        case CommandKind.txn:
+          decodeTxn(request);
+          return true;
+        case CommandKind.compaction:
+          decodeCompaction(request);
+          return true;
+        case CommandKind.leaseGrant:
+        case CommandKind.leaseRevoke:
+        case CommandKind.leaseExpiry:
+        case CommandKind.leaseCheckpoint:
+        case CommandKind.leaseRenewal:
+          decodeLeaseCommand(kind, command);
+          return true;
+        case CommandKind.memberAttributes:
+          withAttributes(this.memberList, request);
+          return true;
+        default:
+          kind satisfies never;
+          return false;
+      }
+    } catch {
+      // Whatever a decoder throws, it would throw at everybody who applies this.
+      return false;
     }
   }
 
@@ -330,6 +367,7 @@ export class ReplicatedState implements StateMachine, KvReader {
     this.setMembers(state.members);
     this.durableFloor = state.id.index;
     this.startResume();
+    this.onInstalled?.();
     // Reads that began on the old state may still need its rows.
     this.inBackground(
       old.kv.pins.noneBelow(Number.POSITIVE_INFINITY).then(() => {
@@ -376,9 +414,10 @@ export class ReplicatedState implements StateMachine, KvReader {
     await Promise.all(this.clearing);
   }
 
-  /** Stops background work and writes nothing more: what a killed process does. For tests. */
+  /** Stops background work and hands nothing more to the store, as if the process had been killed. */
   abandon(): void {
     this.kv.close();
+    this.buffer.abandon();
   }
 
   async close(): Promise<void> {
@@ -392,61 +431,6 @@ function encodeRow(state: StateRow): Uint8Array {
   const configuration = encodeConfiguration(state.membership, state.membershipIndex, state.members);
   const { id, revision, compactedRevision } = state;
   return encodeState(new WireWriter(256), id.index, id.epoch, revision, compactedRevision, configuration);
-}
-
-/** What one generation holds. */
-interface Content {
-  readonly kv: MvccStore;
-  readonly leases: LeaseStore;
-}
-
-function createContent(
-  options: StateOptions,
-  buffer: WriteBehind,
-  generation: Generation,
-  state: StateRow,
-  swept: Uint8Array | undefined,
-  commit: () => void,
-): Content {
-  const leases = new LeaseStore(buffer, generation.leases);
-  const kv = new MvccStore({
-    store: options.store,
-    buffer,
-    prefix: generation.revisions,
-    ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
-    ...(options.sweepRows === undefined ? {} : { sweepRows: options.sweepRows }),
-    revision: state.revision,
-    compactedRevision: state.compactedRevision,
-    sweptRevision: swept === undefined ? -1 : new WireReader(swept).varint(),
-    leaseExists: (lease) => leases.exists(lease),
-    attachments: leases,
-    noteSwept: (revision) => buffer.put(generation.sweptKey, new WireWriter(16).varint(revision).finish()),
-    commit,
-    pause: options.pause ?? (() => new Promise((resolve) => setImmediate(resolve))),
-    onFatal: options.onFatal,
-  });
-  return { kv, leases };
-}
-
-/**
- * Rebuilds leases, index and attachments from the rows of a generation, in the order in which they were
- * made. A lease that old rows of a key mention may be gone: then the key's newest row has another or none.
- */
-async function loadContent(
-  store: KeyValueStore,
-  generation: Generation,
-  { kv, leases }: Content,
-): Promise<void> {
-  await leases.load(store);
-  const { index } = kv;
-  const head = emptyRowHead();
-  for await (const rows of store.scan({ gte: generation.revisions, lt: generation.revisionsEnd })) {
-    for (const [key, row] of rows) {
-      readRowHead(row, head);
-      index.restore(head.key, head.create, mainOf(key, prefixBytes), head.version, subOf(key, prefixBytes));
-      if (head.lease !== 0n || leases.attachedKeys > 0) leases.attach(head.key, head.lease);
-    }
-  }
 }
 
 /** Whether a put command may need the present value of its key: true also for anything unusual. */

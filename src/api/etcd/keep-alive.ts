@@ -8,18 +8,22 @@ import type { GroupFailure } from "../../replication/proposer.js";
 import { type RawMethod, Status, type StreamCall } from "../../rpc/call.js";
 import type { ApiContext } from "../context.js";
 import { errorOfFailure, errors, fail, failDecoding } from "../errors.js";
-import { admit } from "./admission.js";
+import { admit, requiresLeader } from "./admission.js";
+import { LeaderMonitor } from "./leader-monitor.js";
 
 /** Renewals of one stream that wait for an answer; beyond it the client waits to be read. */
 const maxPending = 10_000;
 
 export function keepAliveMethod(context: ApiContext): RawMethod {
   const headers = new Headers(context);
+  const monitor = new LeaderMonitor(context);
   return {
     kind: "stream",
     path: "/etcdserverpb.Lease/LeaseKeepAlive",
     handle: (call) => {
-      if (admit(context, call, false)) new KeepAliveStream(context, headers, call);
+      if (!admit(context, call, false)) return;
+      new KeepAliveStream(context, headers, call, () => monitor.remove(call));
+      if (requiresLeader(call)) monitor.add(call, () => {});
     },
   };
 }
@@ -58,8 +62,10 @@ class KeepAliveStream {
     private readonly context: ApiContext,
     private readonly headers: Headers,
     private readonly call: StreamCall,
+    private readonly closed: () => void,
   ) {
     call.onMessage((message) => this.renew(message));
+    call.onCancel(closed);
     call.onDrain(() => {
       this.blocked = false;
       this.adjust();
@@ -76,6 +82,7 @@ class KeepAliveStream {
       id.read(message);
     } catch (error) {
       failDecoding(this.call, error);
+      this.closed();
       return;
     }
     // etcd fills the header before it renews (semantics, H9).
@@ -117,6 +124,7 @@ class KeepAliveStream {
   private fail(failure: GroupFailure): void {
     // Asking for a renewal again does no harm, whatever became of it.
     fail(this.call, failure.reason === "noLeader" ? errors.noLeader : errorOfFailure(failure));
+    this.closed();
   }
 
   private adjust(): void {
@@ -127,7 +135,9 @@ class KeepAliveStream {
   }
 
   private endWhenDone(): void {
-    if (this.halfClosed && this.pending === 0) this.call.end(Status.OK);
+    if (!this.halfClosed || this.pending > 0) return;
+    this.call.end(Status.OK);
+    this.closed();
   }
 }
 

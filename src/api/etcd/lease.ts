@@ -36,6 +36,7 @@ export function leaseMethods(context: ApiContext): readonly RawMethod[] {
       request: LeaseGrantRequestSchema,
       response: LeaseGrantResponseSchema,
       handle: async ({ TTL, ID }) => {
+        if (context.spaceExceeded === true) throw rpcError(errors.noSpace);
         if (TTL > maxTtl) throw rpcError(errors.leaseTtlTooLarge);
         const ttl = Math.max(context.limits.minLeaseTtl, Number(TTL));
         const { id, revision } = await grant(context, ttl, ID);

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
 import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
+import { WatchHub } from "../../mvcc/watch/hub.js";
 import type { AnswerQuestion } from "../../replication/leader-questions.js";
 import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
@@ -44,6 +45,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     cacheBytes,
     onFatal: (error) => surprises.push(error),
   });
+  const watches = new WatchHub({ source: state, onFatal: (error) => surprises.push(error) });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };
   const log = new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1));
   const lessor = createLessor({
@@ -64,6 +66,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     proposer: log,
     reader: state,
     leases: lessor,
+    watches,
     role,
     members: () => state.members(),
     storageSizes: () => ({ sizeBytes: 0, sizeInUseBytes: 0, quotaBytes: 0 }),
@@ -87,6 +90,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     stop: async () => {
       clearInterval(ticks);
       server.close();
+      await watches.close();
       await state.close();
     },
   };
@@ -105,6 +109,13 @@ class ImmediateLog implements Proposer {
   readonly leader = 101;
   readonly leads = true;
   onQuestion: AnswerQuestion = (_question, reply) => reply(undefined);
+  readonly questions = {
+    ask: (question: Uint8Array, done: (answer: Uint8Array) => void): void =>
+      this.onQuestion(question, (answer) => {
+        if (answer !== undefined) done(answer);
+        else setImmediate(() => this.questions.ask(question, done));
+      }),
+  };
 
   get status(): GroupStatus {
     const { index } = this.state.applied.id;
@@ -139,13 +150,6 @@ class ImmediateLog implements Proposer {
     this.state.endEntry(id);
     this.write();
     done(result);
-  }
-
-  ask(question: Uint8Array, done: (answer: Uint8Array) => void): void {
-    this.onQuestion(question, (answer) => {
-      if (answer !== undefined) done(answer);
-      else setImmediate(() => this.ask(question, done));
-    });
   }
 
   readBarrier(done: (failure: undefined) => void): void {
