@@ -13,7 +13,7 @@ import type { KeyValueStore, StoreBatch, StoreOperation, WriteBehind, WriteBehin
 
 const DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024;
 const DEFAULT_BATCH_BYTES = 1024 * 1024;
-const DEFAULT_DELAY_MS = 10;
+const DEFAULT_DELAY_MS = 100;
 const DEFAULT_SYNC_INTERVAL_MS = 1000;
 const DEFAULT_SYNC_BYTES = 32 * 1024 * 1024;
 
