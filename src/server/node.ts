@@ -1,7 +1,7 @@
 // A node: builds every layer from a configuration, in the order they depend on each other, and takes
 // them down in the reverse. Nothing here decides anything about consensus, storage or the API.
 
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
@@ -12,6 +12,7 @@ import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
+import type { Lessor } from "../lease/lessor.js";
 import type { Logger } from "../logging/logger.js";
 import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
@@ -20,12 +21,14 @@ import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
 import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
+import type { GroupFailure } from "../replication/proposer.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
 import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
+import { createLessor } from "../state/lease-time.js";
 import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
@@ -99,6 +102,7 @@ export class Node {
   private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
+  private readonly lessor: Lessor<GroupFailure>;
   private readonly health = new HealthService();
   private readonly servers: RpcServer[] = [];
   private readonly timers: NodeJS.Timeout[] = [];
@@ -184,6 +188,12 @@ export class Node {
     this.role = { role: status.role, leader: status.leader, epoch: status.epoch };
     const scheduler: Scheduler = { defer: (run) => void setImmediate(run), now: () => performance.now() };
     const observer = this.metrics.groupObserver();
+    this.lessor = createLessor({
+      state,
+      group: () => this.group,
+      ...scheduler,
+      electionTimeoutMs: config.electionTimeoutMs,
+    });
     this.group = new Group<RaftMessage>({
       group: 0,
       node: this.self.node,
@@ -193,6 +203,7 @@ export class Node {
       stateMachine: state,
       transport: this.network,
       scheduler,
+      answerQuestion: (question, reply) => this.lessor.answer(question, reply),
       observer: {
         ...observer,
         roleChanged: (change) => {
@@ -251,6 +262,7 @@ export class Node {
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
+    this.every(100, () => this.lessor.tick());
     this.every(500, () => {
       this.publish();
       this.checkSpace();
@@ -367,6 +379,7 @@ export class Node {
 
   private roleChanged(change: RoleChange): void {
     this.role = change;
+    this.lessor.reconsider();
     this.health.set("", change.leader === 0 ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
     this.log.info("role changed", {
       role: change.role,
@@ -427,6 +440,7 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      leases: this.lessor,
       watches: this.watches,
       electionTimeoutMs: config.electionTimeoutMs,
       get role() {
@@ -442,8 +456,14 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners },
+      limits: {
+        maxRequestBytes: config.maxRequestBytes,
+        maxTxnOps: config.maxTxnOps,
+        maxLearners,
+        minLeaseTtl: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
+      },
       strictReconfiguration: config.strictReconfigCheck,
+      randomId: () => randomBytes(8).readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn || 1n,
       now: () => Date.now(),
       get spaceExceeded() {
         return node.spaceExceeded;

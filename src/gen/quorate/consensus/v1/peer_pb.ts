@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSKBAQoFSGVsbG8SEgoKY2x1c3Rlcl9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgEEg4KBmVuZ2luZRgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgEEhQKDG1lbWJlcl9hc19vZhgGIAEoBCKPAwoPRXhjaGFuZ2VSZXF1ZXN0EiwKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG9IABI2CgRyYWZ0GAIgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBSYWZ0TWVzc2FnZUgAEj0KCXByb3Bvc2FscxgDIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkZvcndhcmRlZFByb3Bvc2Fsc0gAEkAKDHJlYWRfYmFycmllchgEIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJlYWRCYXJyaWVyUmVxdWVzdEgAEkgKE3JlYWRfYmFycmllcl9hbnN3ZXIYBSABKAsyKS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlc3BvbnNlSAASQwoRcHJvcG9zYWxzX3JlZnVzZWQYBiABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5Qcm9wb3NhbHNSZWZ1c2VkSABCBgoEYm9keSI+ChBFeGNoYW5nZVJlc3BvbnNlEioKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8iVQoQR3JvdXBSYWZ0TWVzc2FnZRINCgVncm91cBgBIAEoDRIyCgdtZXNzYWdlGAIgASgLMiEucXVvcmF0ZS5jb25zZW5zdXMudjEuUmFmdE1lc3NhZ2UiQgoSRm9yd2FyZGVkUHJvcG9zYWxzEg0KBWdyb3VwGAEgASgNEg8KB2JhdGNoZXMYAiADKAwSDAoEdGVybRgDIAEoBCJSChBQcm9wb3NhbHNSZWZ1c2VkEg0KBWdyb3VwGAEgASgNEhEKCXNlcXVlbmNlcxgCIAMoBBIOCgZyZWFzb24YAyABKAkSDAoEdGVybRgEIAEoBCIvChJSZWFkQmFycmllclJlcXVlc3QSDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQiUAoTUmVhZEJhcnJpZXJSZXNwb25zZRINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBINCgVpbmRleBgDIAEoBBIPCgdyZWZ1c2VkGAQgASgIIp0BCg9TbmFwc2hvdFJlcXVlc3QSNgoGaGVhZGVyGAEgASgLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RyYWlsZXIYAyABKAsyJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFRyYWlsZXJIAEIHCgVwaWVjZSKrAQoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhIKCm1lbWJlcnNoaXAYBiABKAwSGAoQbWVtYmVyc2hpcF9pbmRleBgHIAEoBCIvCg9TbmFwc2hvdFRyYWlsZXISDQoFY3JjMzIYASABKA0SDQoFYnl0ZXMYAiABKAQiNQoQU25hcHNob3RSZXNwb25zZRIRCglpbnN0YWxsZWQYASABKAgSDgoGcmVhc29uGAIgASgJIrUBCg5Db250cm9sUmVxdWVzdBINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxJDChFtZW1iZXJzaGlwX2NoYW5nZRgDIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBDaGFuZ2VIABIVCgt0cmFuc2Zlcl90bxgEIAEoBEgAQgsKCW9wZXJhdGlvbiJnChBNZW1iZXJzaGlwQ2hhbmdlEjMKBXN0ZXBzGAEgAygLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXASDQoFam9pbnQYAiABKAgSDwoHY29udGV4dBgDIAEoDCLTAQoOTWVtYmVyc2hpcFN0ZXASQQoJb3BlcmF0aW9uGAEgASgOMi4ucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXAuT3BlcmF0aW9uEgwKBG5vZGUYAiABKAQicAoJT3BlcmF0aW9uEhkKFU9QRVJBVElPTl9VTlNQRUNJRklFRBAAEhcKE09QRVJBVElPTl9BRERfVk9URVIQARIZChVPUEVSQVRJT05fQUREX0xFQVJORVIQAhIUChBPUEVSQVRJT05fUkVNT1ZFEAMiEQoPRGlzY292ZXJSZXF1ZXN0Il0KEERpc2NvdmVyUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoBBIOCgZlbmdpbmUYAiABKAkSJQoHbWVtYmVycxgDIAMoCzIULmV0Y2RzZXJ2ZXJwYi5NZW1iZXIiQQoPQ29udHJvbFJlc3BvbnNlEg0KBWVycm9yGAEgASgJEg8KB3Vua25vd24YAiABKAgSDgoGZGV0YWlsGAMgASgJMvwCCgtQZWVyU2VydmljZRJdCghFeGNoYW5nZRIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVzcG9uc2UoATABElsKCFNuYXBzaG90EiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXNwb25zZSgBElYKB0NvbnRyb2wSJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVxdWVzdBolLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXNwb25zZRJZCghEaXNjb3ZlchIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVzcG9uc2ViBnByb3RvMw", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSKBAQoFSGVsbG8SEgoKY2x1c3Rlcl9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgEEg4KBmVuZ2luZRgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgEEhQKDG1lbWJlcl9hc19vZhgGIAEoBCL/AwoPRXhjaGFuZ2VSZXF1ZXN0EiwKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG9IABI2CgRyYWZ0GAIgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBSYWZ0TWVzc2FnZUgAEj0KCXByb3Bvc2FscxgDIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkZvcndhcmRlZFByb3Bvc2Fsc0gAEkAKDHJlYWRfYmFycmllchgEIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJlYWRCYXJyaWVyUmVxdWVzdEgAEkgKE3JlYWRfYmFycmllcl9hbnN3ZXIYBSABKAsyKS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlc3BvbnNlSAASQwoRcHJvcG9zYWxzX3JlZnVzZWQYBiABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5Qcm9wb3NhbHNSZWZ1c2VkSAASOAoIcXVlc3Rpb24YByABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5MZWFkZXJRdWVzdGlvbkgAEjQKBmFuc3dlchgIIAEoCzIiLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkxlYWRlckFuc3dlckgAQgYKBGJvZHkiPgoQRXhjaGFuZ2VSZXNwb25zZRIqCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvIlUKEEdyb3VwUmFmdE1lc3NhZ2USDQoFZ3JvdXAYASABKA0SMgoHbWVzc2FnZRgCIAEoCzIhLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJhZnRNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCI9Cg5MZWFkZXJRdWVzdGlvbhINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBIQCghxdWVzdGlvbhgDIAEoDCJKCgxMZWFkZXJBbnN3ZXISDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDgoGYW5zd2VyGAMgASgMEg8KB3JlZnVzZWQYBCABKAginQEKD1NuYXBzaG90UmVxdWVzdBI2CgZoZWFkZXIYASABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdEhlYWRlckgAEg8KBWNodW5rGAIgASgMSAASOAoHdHJhaWxlchgDIAEoCzIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90VHJhaWxlckgAQgcKBXBpZWNlIqsBCg5TbmFwc2hvdEhlYWRlchINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEgoKbWVtYmVyc2hpcBgGIAEoDBIYChBtZW1iZXJzaGlwX2luZGV4GAcgASgEIi8KD1NuYXBzaG90VHJhaWxlchINCgVjcmMzMhgBIAEoDRINCgVieXRlcxgCIAEoBCI1ChBTbmFwc2hvdFJlc3BvbnNlEhEKCWluc3RhbGxlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkitQEKDkNvbnRyb2xSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEkMKEW1lbWJlcnNoaXBfY2hhbmdlGAMgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcENoYW5nZUgAEhUKC3RyYW5zZmVyX3RvGAQgASgESABCCwoJb3BlcmF0aW9uImcKEE1lbWJlcnNoaXBDaGFuZ2USMwoFc3RlcHMYASADKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcBINCgVqb2ludBgCIAEoCBIPCgdjb250ZXh0GAMgASgMItMBCg5NZW1iZXJzaGlwU3RlcBJBCglvcGVyYXRpb24YASABKA4yLi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcC5PcGVyYXRpb24SDAoEbm9kZRgCIAEoBCJwCglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASFwoTT1BFUkFUSU9OX0FERF9WT1RFUhABEhkKFU9QRVJBVElPTl9BRERfTEVBUk5FUhACEhQKEE9QRVJBVElPTl9SRU1PVkUQAyIRCg9EaXNjb3ZlclJlcXVlc3QiXQoQRGlzY292ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgEEg4KBmVuZ2luZRgCIAEoCRIlCgdtZW1iZXJzGAMgAygLMhQuZXRjZHNlcnZlcnBiLk1lbWJlciJBCg9Db250cm9sUmVzcG9uc2USDQoFZXJyb3IYASABKAkSDwoHdW5rbm93bhgCIAEoCBIOCgZkZXRhaWwYAyABKAky/AIKC1BlZXJTZXJ2aWNlEl0KCEV4Y2hhbmdlEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXNwb25zZSgBMAESWwoIU25hcHNob3QSJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlc3BvbnNlKAESVgoHQ29udHJvbBIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXF1ZXN0GiUucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlc3BvbnNlElkKCERpc2NvdmVyEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -132,6 +132,22 @@ export type ExchangeRequest = Message<"quorate.consensus.v1.ExchangeRequest"> & 
      */
     value: ProposalsRefused;
     case: "proposalsRefused";
+  } | {
+    /**
+     * Asks the leader something that the log does not hold.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderQuestion question = 7;
+     */
+    value: LeaderQuestion;
+    case: "question";
+  } | {
+    /**
+     * Answers a LeaderQuestion.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderAnswer answer = 8;
+     */
+    value: LeaderAnswer;
+    case: "answer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -340,6 +356,84 @@ export const ReadBarrierResponseSchema: GenMessage<ReadBarrierResponse> = /*@__P
   messageDesc(file_quorate_consensus_v1_peer, 7);
 
 /**
+ * LeaderQuestion asks for what the leader alone knows and keeps in memory, or has it change that,
+ * such as the time that leases have left. It may be asked again, of the same leader or the next.
+ *
+ * @generated from message quorate.consensus.v1.LeaderQuestion
+ */
+export type LeaderQuestion = Message<"quorate.consensus.v1.LeaderQuestion"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Chosen by the asking node, never used twice, echoed in the answer.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The question: a quorate.lease.v1.LeaseQuestion.
+   *
+   * @generated from field: bytes question = 3;
+   */
+  question: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderQuestion.
+ * Use `create(LeaderQuestionSchema)` to create a new message.
+ */
+export const LeaderQuestionSchema: GenMessage<LeaderQuestion> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 8);
+
+/**
+ * LeaderAnswer is the answer to a LeaderQuestion.
+ *
+ * @generated from message quorate.consensus.v1.LeaderAnswer
+ */
+export type LeaderAnswer = Message<"quorate.consensus.v1.LeaderAnswer"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Echo of the question.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The answer to that kind of question.
+   *
+   * @generated from field: bytes answer = 3;
+   */
+  answer: Uint8Array;
+
+  /**
+   * True when the addressed node does not lead, or cannot answer yet.
+   *
+   * @generated from field: bool refused = 4;
+   */
+  refused: boolean;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderAnswer.
+ * Use `create(LeaderAnswerSchema)` to create a new message.
+ */
+export const LeaderAnswerSchema: GenMessage<LeaderAnswer> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 9);
+
+/**
  * SnapshotRequest is one piece of a snapshot stream: a header, then chunks, then a trailer.
  *
  * @generated from message quorate.consensus.v1.SnapshotRequest
@@ -382,7 +476,7 @@ export type SnapshotRequest = Message<"quorate.consensus.v1.SnapshotRequest"> & 
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 8);
+  messageDesc(file_quorate_consensus_v1_peer, 10);
 
 /**
  * SnapshotHeader describes what follows.
@@ -445,7 +539,7 @@ export type SnapshotHeader = Message<"quorate.consensus.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 9);
+  messageDesc(file_quorate_consensus_v1_peer, 11);
 
 /**
  * SnapshotTrailer ends the stream.
@@ -473,7 +567,7 @@ export type SnapshotTrailer = Message<"quorate.consensus.v1.SnapshotTrailer"> & 
  * Use `create(SnapshotTrailerSchema)` to create a new message.
  */
 export const SnapshotTrailerSchema: GenMessage<SnapshotTrailer> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 10);
+  messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
  * SnapshotResponse tells whether the snapshot was installed.
@@ -501,7 +595,7 @@ export type SnapshotResponse = Message<"quorate.consensus.v1.SnapshotResponse"> 
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 11);
+  messageDesc(file_quorate_consensus_v1_peer, 13);
 
 /**
  * ControlRequest is one rare operation.
@@ -552,7 +646,7 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
  * Use `create(ControlRequestSchema)` to create a new message.
  */
 export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 12);
+  messageDesc(file_quorate_consensus_v1_peer, 14);
 
 /**
  * MembershipChange asks for a change of the set of members.
@@ -587,7 +681,7 @@ export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> 
  * Use `create(MembershipChangeSchema)` to create a new message.
  */
 export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 15);
 
 /**
  * MembershipStep changes the part of one node.
@@ -615,7 +709,7 @@ export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
  * Use `create(MembershipStepSchema)` to create a new message.
  */
 export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 14);
+  messageDesc(file_quorate_consensus_v1_peer, 16);
 
 /**
  * Operation is what happens to the node.
@@ -656,7 +750,7 @@ export enum MembershipStep_Operation {
  * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
  */
 export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
-  enumDesc(file_quorate_consensus_v1_peer, 14, 0);
+  enumDesc(file_quorate_consensus_v1_peer, 16, 0);
 
 /**
  * DiscoverRequest asks for the callee's cluster.
@@ -671,7 +765,7 @@ export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & 
  * Use `create(DiscoverRequestSchema)` to create a new message.
  */
 export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 15);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * DiscoverResponse describes the callee's cluster as the callee knows it.
@@ -706,7 +800,7 @@ export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> 
  * Use `create(DiscoverResponseSchema)` to create a new message.
  */
 export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 16);
+  messageDesc(file_quorate_consensus_v1_peer, 18);
 
 /**
  * ControlResponse is the outcome of a ControlRequest.
@@ -741,7 +835,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 17);
+  messageDesc(file_quorate_consensus_v1_peer, 19);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
@@ -752,8 +846,8 @@ export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
  */
 export const PeerService: GenService<{
   /**
-   * Exchange carries consensus messages, forwarded proposals and read barriers from the caller to
-   * the callee for as long as both live. The first request is a Hello; the only response is the
+   * Exchange carries consensus messages, forwarded proposals, read barriers and questions to the
+   * leader from the caller to the callee for as long as both live. The first request is a Hello; the only response is the
    * Hello of the callee, after which that direction stays silent until the stream ends.
    *
    * @generated from rpc quorate.consensus.v1.PeerService.Exchange
