@@ -108,7 +108,11 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.watches = new WatchHub({ source: state, onFatal: (error) => this.fail(error) });
+    this.watches = new WatchHub({
+      source: state,
+      sent: (events) => this.metrics.watchEvents.add(events),
+      onFatal: (error) => this.fail(error),
+    });
     this.metrics = new NodeMetrics(this.figures(), apiVersion);
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
@@ -253,13 +257,13 @@ export class Node {
 
   private async shutDown(failure: Error | undefined): Promise<void> {
     if (failure === undefined && this.group.leads) await this.handOver();
+    await this.watches.close();
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
     if (failure === undefined) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
-    await this.watches.close();
     let closing: Error | undefined;
     await this.storage.close(failure !== undefined).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
@@ -325,6 +329,8 @@ export class Node {
       quotaBytes: () => this.config.quotaBackendBytes ?? 0,
       keys: () => 0,
       revision: () => state.currentRevision,
+      watchers: () => this.watches.watchers,
+      slowWatchers: () => this.watches.slowWatchers,
       compactedRevision: () => state.compactedRevision,
     };
   }
