@@ -32,6 +32,8 @@ export interface NodeFigures {
   quotaBytes(): number;
   keys(): number;
   revision(): number;
+  watchers(): number;
+  slowWatchers(): number;
   compactedRevision(): number;
 }
 
@@ -72,6 +74,7 @@ export class NodeMetrics {
   private readonly clientReceived;
   private readonly clientSent;
   readonly walBytes;
+  readonly watchEvents;
 
   /** @param extensive adds the latency of every method, as etcd's --metrics=extensive does. */
   constructor(figures: NodeFigures, version: string, extensive: boolean) {
@@ -97,6 +100,13 @@ export class NodeMetrics {
       figures.databaseBytesInUse(),
     );
     gauge("etcd_debugging_mvcc_keys_total", "Keys in the store.", () => figures.keys());
+    gauge("etcd_debugging_mvcc_watcher_total", "Watches of clients.", () => figures.watchers());
+    gauge("etcd_debugging_mvcc_slow_watcher_total", "Watches that are behind.", () => figures.slowWatchers());
+    this.watchEvents = new FastCounter(
+      registry,
+      "etcd_debugging_mvcc_events_total",
+      "Events handed to watches.",
+    );
     gauge("etcd_debugging_mvcc_current_revision", "Current revision.", () => figures.revision());
     gauge("etcd_debugging_mvcc_compact_revision", "Last compacted revision.", () =>
       figures.compactedRevision(),

@@ -146,7 +146,11 @@ export class Node {
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.watches = new WatchHub({ source: state, onFatal: (error) => this.fail(error) });
+    this.watches = new WatchHub({
+      source: state,
+      sent: (events) => this.metrics.watchEvents.add(events),
+      onFatal: (error) => this.fail(error),
+    });
     this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
@@ -348,13 +352,13 @@ export class Node {
   /** @param orderly requests under way are finished, and what is buffered is written. */
   private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
     if (orderly && this.group.leads) await this.handOver();
+    await this.watches.close();
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
     if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
-    await this.watches.close();
     let closing: Error | undefined;
     await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
@@ -427,6 +431,8 @@ export class Node {
       quotaBytes: () => this.config.quotaBackendBytes ?? 0,
       keys: () => 0,
       revision: () => state.currentRevision,
+      watchers: () => this.watches.watchers,
+      slowWatchers: () => this.watches.slowWatchers,
       compactedRevision: () => state.compactedRevision,
     };
   }

@@ -19,6 +19,7 @@ export interface SingleNode {
   /** "127.0.0.1:port" */
   readonly address: string;
   readonly state: ReplicatedState;
+  readonly watches: WatchHub;
   /** What ApiContext.unexpected was told. */
   readonly surprises: readonly unknown[];
   stop(): Promise<void>;
@@ -32,8 +33,14 @@ const membership: Membership = {
   autoLeave: false,
 };
 
-/** @param cacheBytes of recent rows; next to nothing makes most reads go to the disk, asynchronously. */
-export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode> {
+/**
+ * @param cacheBytes of recent rows; next to nothing makes most reads go to the disk, asynchronously.
+ * @param overrides of the context, getters included
+ */
+export async function startSingleNode(
+  cacheBytes = 1 << 20,
+  overrides: Partial<ApiContext> = {},
+): Promise<SingleNode> {
   const surprises: unknown[] = [];
   const store = new MemoryStore();
   let buffer: ManualBuffer | undefined;
@@ -76,6 +83,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     now: () => 1_800_000_000_000,
     unexpected: (_path, error) => surprises.push(error),
   };
+  Object.defineProperties(context, Object.getOwnPropertyDescriptors(overrides));
   const server = new RpcServer({
     methods: etcdServices(context),
     // As etcd has it: half a mebibyte above the largest request, so that our own check is reached.
@@ -86,6 +94,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
   return {
     address: `${host}:${port}`,
     state,
+    watches,
     surprises,
     stop: async () => {
       clearInterval(ticks);

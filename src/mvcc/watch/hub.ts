@@ -34,6 +34,8 @@ export interface WatchHubOptions {
   readonly stretchBytes?: number;
   /** Lets other work run between pieces of background work. Default: setImmediate. */
   readonly pause?: () => Promise<void>;
+  /** Told how many events were handed to watchers, for metrics. */
+  readonly sent?: (events: number) => void;
   /** Reading the past failed; the process should stop. */
   readonly onFatal: (error: Error) => void;
 }
@@ -47,13 +49,14 @@ export class WatchHub {
   private readonly writer = new WireWriter();
   /** The last revision that synced watchers were told of. */
   private told = 0;
-  private found: Watcher[] = [];
+  private readonly found: Watcher[] = [];
   private readonly touched: Watcher[] = [];
-  /** Events handed to watchers so far. */
-  eventsTotal = 0;
+  private readonly sent: ((events: number) => void) | undefined;
+  private closed = false;
 
   constructor(options: WatchHubOptions) {
     this.source = options.source;
+    this.sent = options.sent;
     this.recent = new RecentRevisions(options.recentBytes ?? 8 << 20);
     this.behind = new CatchUp({
       source: options.source,
@@ -90,6 +93,10 @@ export class WatchHub {
    * @param start the first revision it is told of, future ones included; 0: the next one.
    */
   add(watcher: Watcher, start: number): void {
+    if (this.closed) {
+      watcher.output.stopped();
+      return;
+    }
     const { currentRevision, compactedRevision } = this.source;
     if (this.all.size === 0) this.listen();
     this.all.add(watcher);
@@ -119,9 +126,12 @@ export class WatchHub {
     this.behind.resume(output);
   }
 
-  /** Stops background work; resolves when nothing is being read any more. */
+  /** Ends all watchers, and those added later; resolves when nothing is being read any more. */
   close(): Promise<void> {
+    this.closed = true;
     this.stopListening();
+    const outputs = new Set([...this.all].map(({ output }) => output));
+    for (const output of outputs) output.stopped();
     return this.behind.close();
   }
 
@@ -190,7 +200,7 @@ export class WatchHub {
   }
 
   private handOver(watcher: Watcher, revision: number, events: readonly WatchEvent[]): void {
-    this.eventsTotal += events.length;
+    this.sent?.(events.length);
     watcher.output.events(watcher, revision, events);
   }
 

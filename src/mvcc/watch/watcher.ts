@@ -3,7 +3,7 @@
 import type { WatchEvent } from "./event.js";
 import type { Watched } from "./match-index.js";
 
-/** Takes what happens to the watchers of one reader, in order. Must not call back into the hub. */
+/** Takes what happens to the watchers of one reader, in order. It may end them meanwhile. */
 export interface WatchOutput {
   /** False while the reader does not keep up: nothing is handed over until WatchHub.resume(). */
   readonly ready: boolean;
@@ -11,6 +11,8 @@ export interface WatchOutput {
   events(watcher: Watcher, revision: number, events: readonly WatchEvent[]): void;
   /** The watcher needs what was compacted: it has ended. */
   compacted(watcher: Watcher, compactedRevision: number): void;
+  /** The hub is closed: nothing more comes of any watcher. */
+  stopped(): void;
 }
 
 /**

@@ -14,9 +14,10 @@ import {
 import { rangeEnd } from "../../../mvcc/range.js";
 import type { WatchEvent } from "../../../mvcc/watch/event.js";
 import { Watcher, type WatchOutput } from "../../../mvcc/watch/watcher.js";
+import { WireError } from "../../../protobuf/wire.js";
 import type { StreamCall } from "../../../rpc/call.js";
 import type { ApiContext } from "../../context.js";
-import { errors, failDecoding } from "../../errors.js";
+import { errors, fail } from "../../errors.js";
 import { fragments } from "./fragments.js";
 
 /** Why a watch was not created, word for word as etcd says it. */
@@ -128,7 +129,10 @@ export class WatchStream implements WatchOutput {
     try {
       request = decodeWatchRequest(message);
     } catch (error) {
-      failDecoding(call, error);
+      if (!(error instanceof WireError)) throw error;
+      const { status, trailers } = errors.malformedRequest;
+      // What grpc-go says on streams, other than for unary calls.
+      call.end(status, `grpc: failed to unmarshal the received message: ${error.message}`, trailers);
       this.close();
       return;
     }
@@ -239,6 +243,12 @@ export class WatchStream implements WatchOutput {
     const { idBytes } = watcher as Watch;
     // etcd leaves the revision out of this header.
     this.write(this.options.encoder.notice(0, this.term, idBytes, notice));
+  }
+
+  stopped(): void {
+    if (this.isClosed) return;
+    fail(this.options.call, errors.stopped);
+    this.close();
   }
 
   // Writing.
