@@ -49,12 +49,26 @@ export interface ServerCall {
   readonly deadlineAt: number | undefined;
   /** True once the call ended: answered, reset, timed out or its connection lost. */
   readonly ended: boolean;
+  /** For handlers that care about compression; calls that come over HTTP/2 have it. */
+  readonly compression?: CallCompression;
   /** Runs once if the call ends before the handler ended it (reset, deadline, connection lost). */
   onCancel(listener: () => void): void;
   /** Headers to send before the first message; at most once, before any message. */
   sendMetadata(metadata: Metadata): void;
   /** Ends the call with a status other than OK, or a stream with OK. Ignored when it already ended. */
   end(code: Status, message?: string, trailers?: Metadata): void;
+}
+
+/** What a handler may know and decide about compressed messages. */
+export interface CallCompression {
+  /** Whether the message being handed over (at this moment) arrived compressed. */
+  readonly messageCompressed: boolean;
+  /**
+   * Compresses messages sent from now on, or stops. At first they are compressed when the caller
+   * announced compression of its own, as grpc-go does it. Without effect when the caller does not accept
+   * gzip; a stream whose headers announced no compression cannot begin with it.
+   */
+  compress(on: boolean): void;
 }
 
 export interface UnaryCall extends ServerCall {
@@ -108,6 +122,8 @@ export interface CallOptions {
   readonly metadata?: Metadata;
   /** Milliseconds until DEADLINE_EXCEEDED; none by default. */
   readonly timeoutMs?: number;
+  /** Sends messages in gzip when they are long enough to gain by it; most servers then answer in gzip. */
+  readonly compress?: boolean;
 }
 
 /** The client's end of a streaming call. */

@@ -30,16 +30,13 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
     id: number,
     override readonly connection: ClientConnection,
     private readonly sink: CallSink,
+    private readonly compress: boolean,
     deadlineAt: number | undefined,
   ) {
     super(id, connection);
     if (deadlineAt !== undefined) {
       this.deadline = connection.deadlines.add(deadlineAt, () => this.expire());
     }
-  }
-
-  get bufferedBytes(): number {
-    return this.waitingBytes;
   }
 
   protected get encoding(): string | undefined {
@@ -50,9 +47,8 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
 
   write(message: Uint8Array): boolean {
     if (this.done || this.halfClosed) return false;
-    if (this.connection.sendData(this, message, false)) return true;
-    this.enqueue(message);
-    if (this.waitingBytes <= this.connection.limits.streamHighWaterBytes) return true;
+    this.send(message, this.compress);
+    if (this.bufferedBytes <= this.connection.limits.streamHighWaterBytes) return true;
     this.overHighWater = true;
     return false;
   }
@@ -60,16 +56,22 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   /** The only message, and END_STREAM with it. */
   writeLast(message: Uint8Array): void {
     this.halfClosed = true;
-    if (this.connection.sendData(this, message, true)) this.localClosed = true;
-    else this.enqueue(message);
+    this.send(message, this.compress);
   }
 
   halfClose(): void {
     if (this.done || this.halfClosed) return;
     this.halfClosed = true;
-    if (this.waitingBytes > 0) return;
-    this.localClosed = true;
-    this.connection.sendFrame(FrameType.DATA, Flag.END_STREAM, this.id);
+    this.compressorIdle();
+  }
+
+  override compressorIdle(): void {
+    if (this.closed || this.waitingBytes > 0 || this.compressing) return;
+    if (!this.halfClosed) this.drained();
+    else if (!this.localClosed) {
+      this.localClosed = true;
+      this.connection.sendFrame(FrameType.DATA, Flag.END_STREAM, this.id);
+    }
   }
 
   onDrain(listener: () => void): void {
@@ -81,16 +83,16 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   }
 
   override get endsWithData(): boolean {
-    return this.halfClosed;
+    return this.halfClosed && !this.compressing;
   }
 
   override outboxEmptied(ended: boolean): void {
     if (ended) this.localClosed = true;
-    this.drained();
+    if (!this.compressing) this.drained();
   }
 
   override outboxShrank(): void {
-    if (this.waitingBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
+    if (this.bufferedBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
   }
 
   private drained(): void {
@@ -136,7 +138,7 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
     super.receive(buffer, start, end, credit, ended);
   }
 
-  override takeMessage(message: Uint8Array): boolean {
+  protected override messageReceived(message: Uint8Array): boolean {
     if (!this.done) guarded(() => this.sink.message(message));
     return !this.receivingPaused;
   }

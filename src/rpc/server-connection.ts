@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import { type RawMethod, type RpcObserver, Status } from "./call.js";
 import type { DeadlineWheel } from "./deadlines.js";
+import { acceptedEncodings } from "./grpc/gzip.js";
 import { encodeMessage } from "./grpc/metadata.js";
 import type { Refusal, RequestHead } from "./grpc/request-head.js";
 import { RequestHeads } from "./grpc/request-heads.js";
@@ -183,11 +184,6 @@ export class ServerConnection extends Http2Connection {
     this.reply = undefined;
   }
 
-  /** One message as one DATA frame if windows and socket allow it now. */
-  sendMessage(stream: ServerStream, message: Uint8Array): boolean {
-    return this.sendData(stream, message, false);
-  }
-
   handlerFailed(error: unknown, path: string): void {
     this.server.handlerFailed(error, path);
   }
@@ -256,10 +252,12 @@ export class ServerConnection extends Http2Connection {
 }
 
 function refusalFields(refusal: Refusal): HeaderField[] {
-  return [
+  const fields: HeaderField[] = [
     [":status", String(refusal.httpStatus)],
     ["content-type", "application/grpc"],
     ["grpc-status", String(refusal.code)],
     ["grpc-message", encodeMessage(refusal.message)],
   ];
+  if (refusal.tellEncodings === true) fields.push(["grpc-accept-encoding", acceptedEncodings]);
+  return fields;
 }

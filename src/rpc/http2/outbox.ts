@@ -5,14 +5,17 @@ const prefixBytes = 5;
 
 export class Outbox {
   private messages: Uint8Array[] = [];
+  /** The compressed flag of each message. */
+  private flags: (0 | 1)[] = [];
   private first = 0;
   /** Bytes of the first message, prefix included, that were already copied out. */
   private offset = 0;
   /** Bytes waiting, prefixes included. */
   bytes = 0;
 
-  push(message: Uint8Array): void {
+  push(message: Uint8Array, compressed: boolean): void {
     this.messages.push(message);
+    this.flags.push(compressed ? 1 : 0);
     this.bytes += message.length + prefixBytes;
   }
 
@@ -22,7 +25,9 @@ export class Outbox {
     const end = at + count;
     while (to < end) {
       const message = this.messages[this.first]!;
-      while (this.offset < prefixBytes && to < end) into[to++] = prefixByte(message.length, this.offset++);
+      const flag = this.flags[this.first]!;
+      while (this.offset < prefixBytes && to < end)
+        into[to++] = prefixByte(flag, message.length, this.offset++);
       const from = this.offset - prefixBytes;
       const take = Math.min(message.length - from, end - to);
       if (this.offset < prefixBytes) break;
@@ -39,14 +44,16 @@ export class Outbox {
     this.first++;
     if (this.first === this.messages.length) {
       this.messages.length = 0;
+      this.flags.length = 0;
       this.first = 0;
     } else if (this.first >= 64 && this.first * 2 >= this.messages.length) {
       this.messages.splice(0, this.first);
+      this.flags.splice(0, this.first);
       this.first = 0;
     }
   }
 }
 
-function prefixByte(length: number, index: number): number {
-  return index === 0 ? 0 : (length >>> ((4 - index) * 8)) & 0xff;
+function prefixByte(flag: number, length: number, index: number): number {
+  return index === 0 ? flag : (length >>> ((4 - index) * 8)) & 0xff;
 }
