@@ -15,6 +15,7 @@ import { ConnectionError, ErrorCode, Flag, FrameType, maxStreamId, StreamError }
 import { HeaderBlocks } from "./http2/header-blocks.js";
 import type { ConnectionHost } from "./http2/link.js";
 import type { MethodTable } from "./method-table.js";
+import { PlainStream } from "./plain-stream.js";
 import { okHeaderFields, okTrailerFields, ReplyTemplate } from "./reply-template.js";
 import { ServerStream } from "./server-stream.js";
 
@@ -92,7 +93,8 @@ export class ServerConnection extends Http2Connection {
       return;
     }
     if (head.refusal !== undefined) {
-      this.refuse(id, ended, head.refusal);
+      if (head.refusal.plain === undefined) this.refuse(id, ended, head.refusal);
+      else this.answerPlainly(new PlainStream(id, this, head, head.refusal), ended);
       return;
     }
     if (this.holdsTooMuch) {
@@ -131,6 +133,11 @@ export class ServerConnection extends Http2Connection {
       if (error instanceof HpackListTooLong) return undefined;
       throw error;
     }
+  }
+
+  private answerPlainly(stream: PlainStream, ended: boolean): void {
+    this.adopt(stream);
+    if (ended) stream.receive(Buffer.alloc(0), 0, 0, 0, true);
   }
 
   /** Answers with trailers only, without opening a call. */

@@ -15,7 +15,7 @@ import { gzipName } from "./grpc/gzip.js";
 import { encodeMessage, fieldsOf } from "./grpc/metadata.js";
 import type { RequestHead } from "./grpc/request-head.js";
 import type { HeaderField } from "./hpack/decoder.js";
-import { ErrorCode, StreamError } from "./http2/frames.js";
+import { ErrorCode } from "./http2/frames.js";
 import { Http2Stream } from "./http2/stream.js";
 import { okHeaderFields } from "./reply-template.js";
 import type { ServerConnection } from "./server-connection.js";
@@ -99,10 +99,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall, 
     const length = end - start;
     if (this.head.contentLength >= 0) {
       this.bodyBytes += length;
-      if (this.bodyBytes > this.head.contentLength || (ended && this.bodyBytes < this.head.contentLength)) {
-        this.connection.creditConnection(credit);
-        throw new StreamError(this.id, ErrorCode.PROTOCOL_ERROR, "DATA does not add up to content-length");
-      }
+      this.checkLength(this.head.contentLength, this.bodyBytes, credit, ended);
     }
     // The usual unary request: one frame that is one whole message and ends the stream.
     if (ended && this.untouched && this.method.kind === "unary" && length >= 5 && buffer[start] === 0) {

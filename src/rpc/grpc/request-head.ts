@@ -15,6 +15,11 @@ export interface Refusal {
   readonly message: string;
   /** The caller is told which message encodings it may use. */
   readonly tellEncodings?: boolean;
+  /**
+   * The request is not gRPC at all: it is read to its end and answered as plain HTTP, with a line of
+   * text or, to HEAD, without.
+   */
+  readonly plain?: "body" | "head";
 }
 
 export interface RequestHead {
@@ -69,7 +74,9 @@ export function requestHead(fields: readonly HeaderField[], methods: MethodTable
   const contentType = value("content-type") ?? "";
   if (!contentTypePattern.test(contentType.toLowerCase())) {
     const text = `invalid gRPC request content-type ${JSON.stringify(contentType)}`;
-    return refuse(415, Status.INVALID_ARGUMENT, text);
+    const plain = verb === "HEAD" ? "head" : "body";
+    const refusal = { httpStatus: 415, code: Status.INVALID_ARGUMENT, message: text, plain } as const;
+    return { ...base, malformed: undefined, refusal };
   }
   if (verb !== "POST") {
     const text = `Received a HEADERS frame with :method ${JSON.stringify(verb)} which should be POST`;

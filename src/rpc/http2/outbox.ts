@@ -1,12 +1,14 @@
 // Messages of one stream that wait for flow control or for the socket, in order. They are kept by
-// reference and copied, with their five-byte gRPC prefix, only into the frames that carry them.
+// reference and copied, with their five-byte gRPC prefix, only into the frames that carry them. Bytes
+// that are no message (the body of a plain HTTP answer) go without a prefix.
 
 const prefixBytes = 5;
+const bare = 2;
 
 export class Outbox {
   private messages: Uint8Array[] = [];
-  /** The compressed flag of each message. */
-  private flags: (0 | 1)[] = [];
+  /** The compressed flag of each message, or that it has no prefix at all. */
+  private flags: (0 | 1 | typeof bare)[] = [];
   private first = 0;
   /** Bytes of the first message, prefix included, that were already copied out. */
   private offset = 0;
@@ -17,6 +19,13 @@ export class Outbox {
     this.messages.push(message);
     this.flags.push(compressed ? 1 : 0);
     this.bytes += message.length + prefixBytes;
+  }
+
+  pushBytes(bytes: Uint8Array): void {
+    if (this.messages.length === 0) this.offset = prefixBytes;
+    this.messages.push(bytes);
+    this.flags.push(bare);
+    this.bytes += bytes.length;
   }
 
   /** Copies the next `count` bytes (at most `bytes`) to into[at]. */
@@ -40,8 +49,8 @@ export class Outbox {
   }
 
   private next(): void {
-    this.offset = 0;
     this.first++;
+    this.offset = this.flags[this.first] === bare ? prefixBytes : 0;
     if (this.first === this.messages.length) {
       this.messages.length = 0;
       this.flags.length = 0;

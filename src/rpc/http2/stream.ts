@@ -5,6 +5,7 @@ import { RpcError, Status } from "../call.js";
 import { type GzipOutcome, type GzipTask, inflateNow } from "../grpc/gzip.js";
 import { type CompressorSink, MessageCompressor } from "../grpc/message-compressor.js";
 import { MessageReader, type MessageSink } from "../grpc/message-reader.js";
+import { ErrorCode, StreamError } from "./frames.js";
 import type { Link } from "./link.js";
 import { Outbox } from "./outbox.js";
 
@@ -244,6 +245,22 @@ export abstract class Http2Stream implements MessageSink, CompressorSink {
 
   hold(bytes: number): void {
     this.connection.hold(bytes);
+  }
+
+  /** Queues bytes that are no gRPC message. */
+  protected enqueueBytes(bytes: Uint8Array): void {
+    this.outbox ??= new Outbox();
+    this.outbox.pushBytes(bytes);
+    this.connection.hold(bytes.length);
+    this.connection.ready(this);
+  }
+
+  /** Checks the bytes of DATA so far against content-length, -1 for none (RFC 9113 section 8.1.1). */
+  protected checkLength(announced: number, bytes: number, credit: number, ended: boolean): void {
+    if (announced >= 0 && (bytes > announced || (ended && bytes < announced))) {
+      this.connection.creditConnection(credit);
+      throw new StreamError(this.id, ErrorCode.PROTOCOL_ERROR, "DATA does not add up to content-length");
+    }
   }
 
   /** Queues a message behind those that wait; the connection sends it when it may. */
