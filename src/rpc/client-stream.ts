@@ -16,6 +16,9 @@ export interface CallSink {
   end(end: CallEnd): void;
 }
 
+/** grpc-timeout is rounded down, to a microsecond or, beyond 100 seconds, a millisecond. */
+const serverEarlyMs = 1;
+
 export class ClientCallStream extends Http2Stream implements ClientStream {
   private deadline: Deadline | undefined;
   private gotHeaders = false;
@@ -31,7 +34,7 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
     override readonly connection: ClientConnection,
     private readonly sink: CallSink,
     private readonly compress: boolean,
-    deadlineAt: number | undefined,
+    private readonly deadlineAt: number | undefined,
   ) {
     super(id, connection);
     if (deadlineAt !== undefined) {
@@ -182,6 +185,12 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   }
 
   override resetByPeer(code: number): void {
+    // The server knows the deadline too, and its reset may come before our own timer rings.
+    const late = this.deadlineAt !== undefined && performance.now() >= this.deadlineAt - serverEarlyMs;
+    if (code === ErrorCode.CANCEL && late) {
+      this.settle({ code: Status.DEADLINE_EXCEEDED, message: "deadline exceeded", trailers: [] });
+      return;
+    }
     const message = `stream terminated by RST_STREAM with error code: ${errorCodeName(code)}`;
     this.settle({ code: statusOfReset(code), message, trailers: [] });
   }
