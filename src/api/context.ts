@@ -4,6 +4,7 @@
 import type { RoleChange } from "../consensus/engine.js";
 import type { NodeId } from "../consensus/types.js";
 import type { KvReader } from "../mvcc/messages.js";
+import type { WatchHub } from "../mvcc/watch/hub.js";
 import type { Proposer } from "../replication/proposer.js";
 
 /** A member as the replicated state and the membership in force describe it. */
@@ -47,6 +48,8 @@ export interface ApiContext {
   readonly clusterName: string;
   readonly proposer: Proposer;
   readonly reader: KvReader;
+  /** Feeds the watches of this node's clients. */
+  readonly watches: WatchHub;
   /** Role, leader and epoch of this node now. Read on every request: must be cheap. */
   readonly role: RoleChange;
   /** All members including learners, as of what this node applied. */
@@ -54,9 +57,15 @@ export interface ApiContext {
   storageSizes(): StorageSizes;
   /** Hash over the whole store, unsigned 32-bit; for tests and comparison of stopped clusters. */
   hash(): Promise<number>;
+  /** The store has outgrown its quota: requests that add to it are refused. */
+  readonly spaceExceeded?: boolean;
   readonly limits: ApiLimits;
   /** False lets membership changes through that leave fewer started voters than a majority. Default true. */
   readonly strictReconfiguration?: boolean;
+  /** Milliseconds between progress notifications of quiet watches. Default ten minutes. */
+  readonly watchProgressIntervalMs?: number;
+  /** Milliseconds. Streams that require a leader end after three of them without one. Default 1000. */
+  readonly electionTimeoutMs?: number;
   /** Milliseconds since 1970. */
   now(): number;
   /** Told of exceptions no request should cause; the caller got an internal error. */

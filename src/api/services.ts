@@ -6,7 +6,13 @@ import type { ApiContext } from "./context.js";
 import { clusterMethods } from "./etcd/cluster.js";
 import { kvMethods } from "./etcd/kv.js";
 import { maintenanceMethods } from "./etcd/maintenance.js";
+import { watchMethods } from "./etcd/watch.js";
 
 export function etcdServices(context: ApiContext): RawMethod[] {
-  return [...kvMethods(context), ...clusterMethods(context), ...maintenanceMethods(context)];
+  return [
+    ...kvMethods(context),
+    ...watchMethods(context),
+    ...clusterMethods(context),
+    ...maintenanceMethods(context),
+  ];
 }

@@ -143,6 +143,12 @@ export interface KeyEvent {
   readonly kv: KeyValue;
 }
 
+/** A change as the store tells of it when it makes it. */
+export interface AppliedEvent extends KeyEvent {
+  /** `kv` as mvccpb.KeyValue. A view that keeps much more memory alive: copy what is kept. */
+  readonly row: Uint8Array;
+}
+
 /** Local reads, as of everything applied. May complete at once (the usual case) or later. */
 export interface KvReader {
   readonly currentRevision: number;

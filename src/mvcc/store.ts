@@ -9,11 +9,11 @@ import { comparePath, newestView } from "./compare.js";
 import { KeyIndex, newest } from "./index/key-index.js";
 import { invariant } from "./invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   CompactionResult,
   DeleteRangeRequest,
   DeleteRangeResult,
-  KeyEvent,
   KeyValue,
   KvReader,
   OpResult,
@@ -30,6 +30,7 @@ import { Pins } from "./pins.js";
 import { checkRevision, rangeEnd, runRange, type View } from "./range.js";
 import { RowReader, RowStore } from "./row-store.js";
 import { checkTaken, takenOps, touchDeleteRange, touchOps, touchPut } from "./txn-path.js";
+import { Past } from "./watch/past.js";
 
 export interface MvccOptions {
   readonly store: KeyValueStore;
@@ -58,6 +59,8 @@ const refused = (reason: StoreRefusal): Refused => ({ kind: "refused", reason })
 export class MvccStore implements KvReader {
   readonly index = new KeyIndex();
   readonly pins = new Pins();
+  /** The changes of revisions gone by, for watchers. */
+  readonly past: Past;
   private readonly rows: RowStore;
   private readonly compactor: Compactor;
   private current: number;
@@ -66,16 +69,17 @@ export class MvccStore implements KvReader {
   private changes = 0;
   /** Rows fetched for the command that is applied next. */
   private prepared: RowReader | undefined = undefined;
-  private events: KeyEvent[] | undefined = undefined;
+  private events: AppliedEvent[] | undefined = undefined;
 
   /** Told the changes of every revision right after it was made, in revision order. */
-  onRevision: ((revision: number, events: readonly KeyEvent[]) => void) | undefined = undefined;
+  onRevision: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined = undefined;
 
   constructor(private readonly options: MvccOptions) {
     const { store, buffer, prefix } = options;
     this.rows = new RowStore(store, buffer, prefix, options.cacheBytes ?? 32 << 20);
     this.current = options.revision;
     this.compacted = options.compactedRevision;
+    this.past = new Past(this, store, buffer, this.rows);
     this.compactor = new Compactor({
       index: this.index,
       rows: this.rows,
@@ -323,10 +327,10 @@ export class MvccStore implements KvReader {
       if (request.ignoreLease) lease = previous.lease;
       if (request.prevKv) prevKv = previous;
     }
-    rows.append(main, sub, key, create, version, value, lease);
+    const row = rows.append(main, sub, key, create, version, value, lease);
     if (this.onRevision !== undefined) {
       const kv = { key, createRevision: create, modRevision: main, version, value, lease };
-      this.note({ type: "put", kv });
+      this.note({ type: "put", kv, row });
     }
     return { kind: "put", revision: main, prevKv };
   }
@@ -340,8 +344,8 @@ export class MvccStore implements KvReader {
     const deleted = (key: Uint8Array, sub: number): void => {
       if (reader !== undefined)
         prevKvs.push(decodeKeyValue(reader.require(index.replaced[1]!, index.replaced[3]!)));
-      rows.appendTombstone(main, sub, key);
-      if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main) });
+      const row = rows.appendTombstone(main, sub, key);
+      if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main), row });
     };
     const end = rangeEnd(request.rangeEnd);
     let count = 0;
@@ -359,7 +363,7 @@ export class MvccStore implements KvReader {
     };
   }
 
-  private note(event: KeyEvent): void {
+  private note(event: AppliedEvent): void {
     this.events ??= [];
     this.events.push(event);
   }

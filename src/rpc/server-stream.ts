@@ -74,6 +74,10 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall, 
     return this.connection.peer;
   }
 
+  get congested(): boolean {
+    return this.connection.holdsTooMuch;
+  }
+
   protected get encoding(): string | undefined {
     return this.head.encoding;
   }

@@ -7,9 +7,9 @@ import { decodeCompaction, decodeDeleteRange, decodePut, decodeTxn } from "../mv
 import type { KeyIndex } from "../mvcc/index/key-index.js";
 import { invariant } from "../mvcc/invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   DeleteRangeRequest,
-  KeyEvent,
   KvReader,
   PutRequest,
   RangeRequest,
@@ -20,6 +20,7 @@ import type {
 } from "../mvcc/messages.js";
 import { mainOf, prefixBytes, type RowHead, readRowHead, subOf } from "../mvcc/rows.js";
 import { MvccStore } from "../mvcc/store.js";
+import type { Past } from "../mvcc/watch/past.js";
 import { WireReader, WireWriter } from "../protobuf/wire.js";
 import type { CommandResult, SnapshotSink, StateMachine } from "../replication/state-machine.js";
 import type { KeyValueStore, WriteBehind } from "../storage/types.js";
@@ -148,8 +149,16 @@ export class ReplicatedState implements StateMachine, KvReader {
    * Told the changes of every revision right after it was applied, in revision order. Nothing is told
    * of what an installed snapshot changed.
    */
-  set onRevision(listener: ((revision: number, events: readonly KeyEvent[]) => void) | undefined) {
+  set onRevision(listener: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined) {
     this.kv.onRevision = listener;
+  }
+
+  /** Told after an installed snapshot took the place of the state. */
+  onInstalled: (() => void) | undefined = undefined;
+
+  /** The changes of revisions gone by; another object after a snapshot was installed. */
+  get past(): Past {
+    return this.kv.past;
   }
 
   /** Bytes of the store on disk and in its memory, and how many of them are live, as estimated. */
@@ -175,6 +184,36 @@ export class ReplicatedState implements StateMachine, KvReader {
         return this.kv.prepareTxn(this.decoded(command, decodeTxn), wantResult);
       default:
         return undefined;
+    }
+  }
+
+  understands(command: Uint8Array): boolean {
+    const request = command.subarray(1);
+    const kind = command[0] as CommandKind;
+    try {
+      switch (kind) {
+        case CommandKind.put:
+          decodePut(request);
+          return true;
+        case CommandKind.deleteRange:
+          decodeDeleteRange(request);
+          return true;
+        case CommandKind.txn:
+          decodeTxn(request);
+          return true;
+        case CommandKind.compaction:
+          decodeCompaction(request);
+          return true;
+        case CommandKind.memberAttributes:
+          withAttributes(this.memberList, request);
+          return true;
+        default:
+          kind satisfies never;
+          return false;
+      }
+    } catch {
+      // Whatever a decoder throws, it would throw at everybody who applies this.
+      return false;
     }
   }
 
@@ -300,6 +339,7 @@ export class ReplicatedState implements StateMachine, KvReader {
     this.setMembers(state.members);
     this.durableFloor = state.id.index;
     this.startResume();
+    this.onInstalled?.();
     // Reads that began on the old state may still need its rows.
     this.inBackground(
       old.kv.pins.noneBelow(Number.POSITIVE_INFINITY).then(() => {
@@ -346,9 +386,10 @@ export class ReplicatedState implements StateMachine, KvReader {
     await Promise.all(this.clearing);
   }
 
-  /** Stops background work and writes nothing more: what a killed process does. For tests. */
+  /** Stops background work and hands nothing more to the store, as if the process had been killed. */
   abandon(): void {
     this.kv.close();
+    this.buffer.abandon();
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   TxnRequest,
   TxnResult,
 } from "../../mvcc/messages.js";
+import { WatchHub } from "../../mvcc/watch/hub.js";
 import type { GroupFailure, GroupStatus, Proposer } from "../../replication/proposer.js";
 import type { Metadata, RawMethod, Status, UnaryCall } from "../../rpc/call.js";
 import { type ApiContext, type ClusterMember, defaultLimits } from "../context.js";
@@ -23,12 +24,12 @@ export interface Answer {
   readonly response: Uint8Array | undefined;
 }
 
-/** Calls methods as the rpc layer does, the request being overwritten after the handler returned. */
+/** Calls unary methods as the rpc layer does, the request being overwritten after the handler returned. */
 export class FakeCaller {
   private readonly methods = new Map<string, RawMethod>();
 
   constructor(methods: readonly RawMethod[]) {
-    for (const method of methods) this.methods.set(method.path, method);
+    for (const method of methods) if (method.kind === "unary") this.methods.set(method.path, method);
   }
 
   get paths(): readonly string[] {
@@ -53,6 +54,7 @@ export class FakeCaller {
 }
 
 export class FakeCall implements UnaryCall {
+  congested = false;
   readonly peer = "127.0.0.1:1";
   readonly deadlineAt = undefined;
   ended = false;
@@ -173,9 +175,22 @@ export class FakeContext implements ApiContext {
   readonly clusterName = "test-cluster";
   readonly proposer = new FakeProposer(leaderStatus());
   readonly reader = new FakeReader();
+  readonly watches = new WatchHub({
+    source: {
+      currentRevision: 42,
+      compactedRevision: -1,
+      get past(): never {
+        throw new Error("watches are tested on a single node");
+      },
+      onRevision: undefined,
+      onInstalled: undefined,
+    },
+    onFatal: (error) => this.surprises.push(error),
+  });
   role: RoleChange = { role: "leader", leader: 101, epoch: 7 };
   list: ClusterMember[] = [member(101), member(102), member(103)];
   readonly limits = defaultLimits;
+  spaceExceeded = false;
   strictReconfiguration = true;
   readonly surprises: unknown[] = [];
   private clock = 1_800_000_000_000;

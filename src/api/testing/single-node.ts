@@ -4,6 +4,7 @@
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
 import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
+import { WatchHub } from "../../mvcc/watch/hub.js";
 import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
@@ -41,6 +42,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     cacheBytes,
     onFatal: (error) => surprises.push(error),
   });
+  const watches = new WatchHub({ source: state, onFatal: (error) => surprises.push(error) });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };
   const context: ApiContext = {
     clusterId: 0xcdf8_1818_1e33_1a7bn,
@@ -48,6 +50,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     clusterName: "single",
     proposer: new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1)),
     reader: state,
+    watches,
     role,
     members: () => state.members(),
     storageSizes: () => ({ sizeBytes: 0, sizeInUseBytes: 0, quotaBytes: 0 }),
@@ -69,6 +72,7 @@ export async function startSingleNode(cacheBytes = 1 << 20): Promise<SingleNode>
     surprises,
     stop: async () => {
       server.close();
+      await watches.close();
       await state.close();
     },
   };
