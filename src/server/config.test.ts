@@ -47,7 +47,7 @@ describe("parseServerConfig() without settings", () => {
       cacheBytes: 128 * 1024 ** 2,
       maxRequestBytes: 1_572_864,
       maxTxnOps: 128,
-      maxConcurrentStreams: 4_294_967_295,
+      maxConcurrentStreams: 10_000,
       logLevel: "info",
       logFormat: "auto",
       metrics: "basic",

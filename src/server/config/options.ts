@@ -233,10 +233,10 @@ export const options = [
     name: "max-concurrent-streams",
     group: "Limits",
     type: "integer",
-    default: 2 ** 32 - 1,
+    default: 10_000,
     min: 1,
     max: 2 ** 32 - 1,
-    defaultText: "4294967295",
+    defaultText: "10000",
     help: "calls under way on one client connection, at most",
   },
   {
