@@ -286,21 +286,13 @@ export abstract class Replication extends Acceptor {
 
   /**
    * Decides what accept quorums hold durably in this round. While the log ends with an undecided
-   * stop-sign, what is below it is for the configuration it ends, and itself needs the next one's quorum
-   * too: the next configuration then begins with a quorum that holds the whole log.
+   * stop-sign, the quorum of the configuration it ends decides, and the next one's must agree: the next
+   * configuration then begins with a quorum that holds the whole log.
    */
   protected advanceCommit(): void {
     if (this.role !== "leader") return;
-    let index: Index;
-    const [first, second] = this.configurations;
-    if (second === undefined) {
-      index = this.quorums.accepted([first!], this.acceptedOn);
-    } else {
-      const stop = this.trail.effectiveIndex;
-      const old = this.quorums.accepted([first!], this.acceptedOn);
-      index = old < stop || this.quorums.accepted([second], this.acceptedOn) >= stop ? old : stop - 1;
-    }
-    index = Math.min(index, this.log.lastIndex);
+    const accepted = this.quorums.accepted(this.configurations, this.acceptedOn);
+    const index = Math.min(accepted, this.log.lastIndex);
     if (index <= this.commit) return;
     this.decide(index);
   }
