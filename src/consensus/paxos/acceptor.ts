@@ -33,6 +33,10 @@ export abstract class Acceptor extends PaxosState {
   /** The stream of acceptances from the leader of this round. */
   private session = NO_SESSION;
   private expected = 0;
+  /** Parts that overtook others, by their sequence. */
+  private readonly early = new Map<number, Accept | AcceptSync>();
+  /** Tick at which a part was first found missing. */
+  private missingSince = Number.POSITIVE_INFINITY;
   /** Parts of a log that is not complete yet, after what is in the log. */
   private staged: Entry[] = [];
   private acknowledgeTo: NodeId = 0;
@@ -69,8 +73,7 @@ export abstract class Acceptor extends PaxosState {
   /** Enters a round: whatever belonged to the one before is over. */
   protected enterRound(round: Term, node: NodeId): void {
     this.promise(round, node);
-    this.session = NO_SESSION;
-    this.staged = [];
+    this.openStream(NO_SESSION);
     this.acknowledgeTo = 0;
     this.readPositionSeen = 0;
     this.recovering = false;
@@ -91,6 +94,7 @@ export abstract class Acceptor extends PaxosState {
       accepted,
       lastIndex,
       decided: Math.min(this.commit, lastIndex),
+      session: request.session,
     };
     this.sendAfterAppend(from, promise, true);
   }
@@ -120,32 +124,51 @@ export abstract class Acceptor extends PaxosState {
 
   // --- Phase 2 --------------------------------------------------------------------------------------
 
-  /** Asks the leader for a new Prepare, at most once a tick. */
-  protected requestPrepare(from: NodeId, round: Term): void {
-    if (this.prepareAsked === this.now) return;
+  /** Asks the leader for a new Prepare, now and then. */
+  protected requestPrepare(from: NodeId, round: Term, again = false): void {
+    if (!again && this.now - this.prepareAsked <= this.config.heartbeatTicks) return;
     this.prepareAsked = this.now;
-    this.sendAfterAppend(from, { kind: "prepareRequest", round }, true);
+    const session = round === this.round ? this.session : NO_SESSION;
+    this.sendAfterAppend(from, { kind: "prepareRequest", round, session }, true);
   }
 
-  /** True when this is the next part of the stream. */
-  private isNext(from: NodeId, session: number, sequence: number): boolean {
-    if (session === this.session && sequence === this.expected) return true;
-    const late = session < this.session || (session === this.session && sequence < this.expected);
-    if (!late) this.requestPrepare(from, this.round);
-    return false;
+  private openStream(session: number): void {
+    this.session = session;
+    this.expected = 0;
+    this.staged = [];
+    this.early.clear();
+    this.missingSince = Number.POSITIVE_INFINITY;
   }
 
-  protected onAcceptSync(from: NodeId, part: AcceptSync): void {
-    if (part.sequence === 0 && part.session > this.session) {
-      this.session = part.session;
-      this.expected = 0;
-      this.staged = [];
+  /** Takes a part of the stream in its turn; one that overtook others waits for them. */
+  protected onPart(from: NodeId, part: Accept | AcceptSync): void {
+    if (part.session > this.session) this.openStream(part.session);
+    if (part.session < this.session || part.sequence < this.expected) return;
+    if (part.sequence > this.expected) {
+      if (this.early.size < this.config.maxInflightMessages) this.early.set(part.sequence, part);
+      this.miss(from);
+      return;
     }
-    if (!this.isNext(from, part.session, part.sequence)) return;
+    for (let next: Accept | AcceptSync | undefined = part; next !== undefined; ) {
+      if (next.kind === "accept") this.onAccept(from, next);
+      else this.onAcceptSync(from, next);
+      if (next.sequence >= this.expected) break;
+      next = this.early.get(this.expected);
+      this.early.delete(this.expected);
+    }
+    this.missingSince = this.early.size > 0 ? this.now : Number.POSITIVE_INFINITY;
+  }
+
+  /** Something is missing: late, or lost if it does not come soon. */
+  private miss(from: NodeId): void {
+    if (this.missingSince > this.now) this.missingSince = this.now;
+    if (this.now - this.missingSince >= this.config.heartbeatTicks) this.requestPrepare(from, this.round);
+  }
+
+  private onAcceptSync(from: NodeId, part: AcceptSync): void {
     const end = this.log.lastIndex + this.staged.length;
     if (part.sequence === 0 && part.previousIndex > end) {
       // The log is shorter than what it was when the promise was made: state it anew.
-      this.session = NO_SESSION;
       this.requestPrepare(from, this.round);
       return;
     }
@@ -184,10 +207,10 @@ export abstract class Acceptor extends PaxosState {
     else this.impossible++;
   }
 
-  protected onAccept(from: NodeId, part: Accept): void {
+  private onAccept(from: NodeId, part: Accept): void {
     const first = (part.entries[0] as Entry).index;
-    if (this.accepted.round !== this.round || !this.isNext(from, part.session, part.sequence)) {
-      if (this.accepted.round !== this.round) this.requestPrepare(from, this.round);
+    if (this.accepted.round !== this.round) {
+      this.requestPrepare(from, this.round);
       return;
     }
     if (first > this.log.lastIndex + 1) {
@@ -208,8 +231,8 @@ export abstract class Acceptor extends PaxosState {
     const complete = this.accepted.round === this.round;
     if (complete) this.commitTo(Math.min(notice.decided, this.log.lastIndex));
     if (inOrder && notice.asks) this.acknowledge(from, complete ? this.log.lastIndex : this.commit);
-    const lost = notice.session > this.session || (notice.session === this.session && !inOrder);
-    if (lost) this.requestPrepare(from, this.round);
+    if (notice.session > this.session) this.openStream(notice.session);
+    if (notice.session === this.session && notice.sequence >= this.expected) this.miss(from);
   }
 
   /** The leader of the promised round lives. */
@@ -266,8 +289,7 @@ export abstract class Acceptor extends PaxosState {
     this.log.restartAfter(id);
     this.writes.restarted(id.index);
     this.trail.reset(snapshot.membership, snapshot.membershipIndex);
-    this.staged = [];
-    this.session = NO_SESSION;
+    this.openStream(NO_SESSION);
     this.commit = id.index;
     this.handedOver = id.index;
     this.applied = id.index;

@@ -31,6 +31,8 @@ export interface Prepare {
   readonly transfer: boolean;
   /** The sender leads this round: what is wanted is the place in the log, not a promise to win it. */
   readonly leading: boolean;
+  /** The session that the answer opens; 0 before there is a leader. */
+  readonly session: number;
 }
 
 /** Phase 1b: nothing below `round` will be accepted any more; this is how the sender's log ranks. */
@@ -41,6 +43,8 @@ export interface Promise1b {
   readonly accepted: Term;
   readonly lastIndex: Index;
   readonly decided: Index;
+  /** Of the Prepare. */
+  readonly session: number;
 }
 
 /** The leader to be asks the best promiser for its log from an index on. */
@@ -112,6 +116,8 @@ export interface NotAccepted {
 export interface PrepareRequest {
   readonly kind: "prepareRequest";
   readonly round: Term;
+  /** The session in which something was missed; 0 when none is known. */
+  readonly session: number;
 }
 
 export interface Heartbeat {
@@ -163,8 +169,9 @@ export function isWellFormed(message: PaxosMessage): boolean {
     case "answer":
       return counts(message.inquiry);
     case "prepare":
-    case "takeOver":
     case "prepareRequest":
+      return message.round > 0 && counts(message.session);
+    case "takeOver":
     case "notAccepted":
       return message.round > 0;
     case "promise":
@@ -173,7 +180,8 @@ export function isWellFormed(message: PaxosMessage): boolean {
         message.accepted <= message.round &&
         counts(message.lastIndex) &&
         counts(message.decided) &&
-        message.decided <= message.lastIndex
+        message.decided <= message.lastIndex &&
+        counts(message.session)
       );
     case "fetch":
       return counts(message.from) && message.from > 0;

@@ -106,7 +106,7 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
     if (this.role === "leader") return;
     this.install(snapshot);
     if (this.role === "preparing") this.refetch();
-    else if (epoch === this.round && from === this.promised.node) this.requestPrepare(from, epoch);
+    else if (epoch === this.round && from === this.promised.node) this.requestPrepare(from, epoch, true);
   }
 
   private onMessage(from: NodeId, message: PaxosMessage): void {
@@ -199,10 +199,8 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
         if (this.role === "preparing") this.onChunk(from, message);
         break;
       case "acceptSync":
-        if (this.hearLeader(from)) this.onAcceptSync(from, message);
-        break;
       case "accept":
-        if (this.hearLeader(from)) this.onAccept(from, message);
+        if (this.hearLeader(from)) this.onPart(from, message);
         break;
       case "decide":
         if (this.hearLeader(from)) this.onDecide(from, message);
@@ -217,7 +215,7 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
         if (this.role === "leader") this.onHeartbeatReply(from, message);
         break;
       case "prepareRequest":
-        if (this.role === "leader") this.onPrepareRequest(from);
+        if (this.role === "leader") this.onPrepareRequest(from, message);
         break;
       case "takeOver":
         if (this.leader === from || this.promised.node === from) this.onTakeOver();

@@ -48,7 +48,7 @@ export abstract class Phase1 extends Leadership {
       this.asked.add(node);
       // A node that forgot its round in a crash could ask again, in the same round.
       const { round, transfer } = this;
-      this.sendAfterAppend(node, { kind: "prepare", round, transfer, leading: false }, true);
+      this.sendAfterAppend(node, { kind: "prepare", round, transfer, leading: false, session: 0 }, true);
     }
   }
 
@@ -158,6 +158,6 @@ export abstract class Phase1 extends Leadership {
     this.accepted = this.promised;
     this.startLeading(adopted, decided);
     if (this.role !== "leader") return;
-    for (const [node, promise] of promises) this.onLatePromise(node, promise);
+    for (const [node, promise] of promises) this.openSession(node, promise);
   }
 }

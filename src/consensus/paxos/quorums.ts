@@ -21,19 +21,17 @@ export class Quorums {
 
   /** A promise quorum of each of the memberships says yes. */
   promised(memberships: readonly Membership[], said: (node: NodeId) => boolean): boolean {
-    return memberships.every(({ voters, outgoing }) =>
-      [voters, outgoing].every(
-        (half) => half.length === 0 || half.filter(said).length >= this.promiseSize(half.length),
-      ),
+    return memberships.every((each) =>
+      halves(each).every((half) => half.filter(said).length >= this.promiseSize(half.length)),
     );
   }
 
   /** Highest number that an accept quorum of each of the memberships has reached. */
   accepted(memberships: readonly Membership[], reached: (node: NodeId) => Index): Index {
     let lowest: Index = Number.MAX_SAFE_INTEGER;
-    for (const { voters, outgoing } of memberships) {
-      for (const half of [voters, outgoing]) {
-        if (half.length === 0) continue;
+    for (const each of memberships) {
+      if (each.voters.length === 0) return 0;
+      for (const half of halves(each)) {
         lowest = Math.min(lowest, committedIndex(half, reached, this.acceptSize(half.length)));
       }
     }
@@ -42,10 +40,16 @@ export class Quorums {
 
   /** An accept quorum of each of the memberships says yes. */
   hears(memberships: readonly Membership[], said: (node: NodeId) => boolean): boolean {
-    return memberships.every(({ voters, outgoing }) =>
-      [voters, outgoing].every(
-        (half) => half.length === 0 || half.filter(said).length >= this.acceptSize(half.length),
-      ),
+    return memberships.every((each) =>
+      halves(each).every((half) => half.filter(said).length >= this.acceptSize(half.length)),
     );
   }
+}
+
+/**
+ * The sets of which each must agree. No quorum of a membership without voters exists: it is that of a
+ * node that joins, which does not know who took part before the entry that names it.
+ */
+function halves({ voters, outgoing }: Membership): readonly (readonly NodeId[])[] {
+  return outgoing.length === 0 ? [voters] : [voters, outgoing];
 }

@@ -7,7 +7,7 @@ import { members } from "../membership/change.js";
 import { Progress } from "../progress/progress.js";
 import type { Entry, EntryKind, Index, NodeId } from "../types.js";
 import { Acceptor, type Rank } from "./acceptor.js";
-import type { Accepted, Promise1b } from "./messages.js";
+import type { Accepted, PrepareRequest, Promise1b } from "./messages.js";
 
 const NO_ENTRIES: readonly Entry[] = [];
 /** A snapshot that is neither reported nor acknowledged is asked for again after this many elections. */
@@ -18,6 +18,8 @@ const FAREWELL = 3;
 /** A follower as the leader sees it: probe until it promised, replicate in a session, or snapshot. */
 export class Peer {
   session = 0;
+  /** The session that a promise under way will open; 0: none is. */
+  opening = 0;
   /** Of the next part. */
   sequence = 0;
   /** The log that the session begins with ends here; every later part carries new entries. */
@@ -115,16 +117,29 @@ export abstract class Replication extends Acceptor {
 
   /** Phase 1 for one follower that has not promised, or lost its place in the stream. */
   protected preparePeer(peer: Peer): void {
-    if (peer.preparedAt === this.now) return;
+    if (peer.opening !== 0 && peer.preparedAt === this.now) return;
     peer.preparedAt = this.now;
-    const request = { kind: "prepare", round: this.round, transfer: false, leading: true } as const;
-    this.sendAfterAppend(peer.progress.node, request, true);
+    // Sent again, it is the same: whichever answer comes first opens the session, the others are late.
+    if (peer.opening === 0) peer.opening = ++this.sessions;
+    const { round } = this;
+    const session = peer.opening;
+    this.sendAfterAppend(
+      peer.progress.node,
+      { kind: "prepare", round, transfer: false, leading: true, session },
+      true,
+    );
   }
 
-  protected onPrepareRequest(from: NodeId): void {
+  protected onPrepareRequest(from: NodeId, { session }: PrepareRequest): void {
     const peer = this.peers.get(from);
     if (peer === undefined) return;
     peer.progress.lastActive = this.now;
+    // What was missed in an earlier session has been made up for.
+    if (session > 0 && session < peer.session) return;
+    if (peer.progress.state === "replicate") {
+      peer.syncing = false;
+      peer.progress.becomeProbe();
+    }
     this.preparePeer(peer);
   }
 
@@ -138,6 +153,12 @@ export abstract class Replication extends Acceptor {
   /** The follower promised this round: a session brings it the log. */
   protected onLatePromise(from: NodeId, promise: Promise1b): void {
     const peer = this.peers.get(from);
+    if (peer === undefined || peer.opening === 0 || promise.session !== peer.opening) return;
+    this.openSession(from, promise);
+  }
+
+  protected openSession(from: NodeId, promise: Promise1b): void {
+    const peer = this.peers.get(from);
     if (peer === undefined) return;
     const { progress } = peer;
     progress.lastActive = this.now;
@@ -147,6 +168,7 @@ export abstract class Replication extends Acceptor {
       return;
     }
     if (valid + 1 < this.log.firstIndex) {
+      peer.opening = 0;
       this.sendSnapshotTo(progress);
       return;
     }
@@ -154,7 +176,8 @@ export abstract class Replication extends Acceptor {
     progress.match = promise.accepted === this.round ? promise.lastIndex : 0;
     progress.next = valid + 1;
     progress.sentCommit = 0;
-    peer.session = ++this.sessions;
+    peer.session = peer.opening > 0 ? peer.opening : ++this.sessions;
+    peer.opening = 0;
     peer.sequence = 0;
     peer.syncEnd = Math.max(this.log.lastIndex, valid);
     peer.syncing = true;

@@ -183,7 +183,11 @@ export abstract class PaxosState {
   }
 
   protected get mayLead(): boolean {
-    return this.configurations.some((membership) => isVoter(membership, this.id));
+    const { configurations } = this;
+    return (
+      configurations.some((membership) => isVoter(membership, this.id)) &&
+      configurations.every(({ voters }) => voters.length > 0)
+    );
   }
 
   /** Moves the commit index forward, never back. */
