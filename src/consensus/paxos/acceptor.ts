@@ -35,6 +35,8 @@ export abstract class Acceptor extends PaxosState {
   private expected = 0;
   /** Parts that overtook others, by their sequence. */
   private readonly early = new Map<number, Accept | AcceptSync>();
+  /** Highest decided index heard from the leader of this round, which may be ahead of the log. */
+  private decidedSeen: Index = 0;
   /** Tick at which a part was first found missing. */
   private missingSince = Number.POSITIVE_INFINITY;
   /** Parts of a log that is not complete yet, after what is in the log. */
@@ -76,6 +78,7 @@ export abstract class Acceptor extends PaxosState {
     this.openStream(NO_SESSION);
     this.acknowledgeTo = 0;
     this.readPositionSeen = 0;
+    this.decidedSeen = 0;
     this.recovering = false;
   }
 
@@ -193,7 +196,7 @@ export abstract class Acceptor extends PaxosState {
     // A log already accepted in this round is a part of the leader's: there is nothing to cut.
     if (this.accepted.round !== this.round) this.truncateAfter(Math.max(end, this.commit));
     this.accepted = { round: this.round, node: this.leader };
-    this.commitTo(Math.min(part.decided, this.log.lastIndex));
+    this.commitTo(Math.min(Math.max(part.decided, this.decidedSeen), this.log.lastIndex));
   }
 
   /** What is decided may be taken at once, whatever the log was accepted in. */
@@ -223,10 +226,11 @@ export abstract class Acceptor extends PaxosState {
       return;
     }
     this.acknowledge(from, this.log.lastIndex);
-    this.commitTo(Math.min(part.decided, this.log.lastIndex));
+    this.commitTo(Math.min(Math.max(part.decided, this.decidedSeen), this.log.lastIndex));
   }
 
   protected onDecide(from: NodeId, notice: Decide): void {
+    this.decidedSeen = Math.max(this.decidedSeen, notice.decided);
     const inOrder = notice.session === this.session && notice.sequence < this.expected;
     const complete = this.accepted.round === this.round;
     if (complete) this.commitTo(Math.min(notice.decided, this.log.lastIndex));

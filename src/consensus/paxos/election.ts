@@ -107,6 +107,8 @@ export abstract class Election extends Phase1 {
     // Somebody who has not answered yet may hear a leader.
     const patience = Math.ceil(this.config.electionTicks / 4);
     if (!this.voters().every(answered) && this.now - this.inquiryBegan < patience) return;
+    // Rivals of one round block each other: soon one of them asks again.
+    this.electionTimeout = Math.ceil(this.drawTimeout() / 2);
     this.prepare(false);
   }
 
