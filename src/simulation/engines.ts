@@ -10,7 +10,7 @@ export function withEngine<T>(name: string, use: <M>(options: SimulationOptions<
     case "raft":
       return use({ engine: name, createEngine: createRaft });
     case "multi-paxos":
-      return use({ engine: name, createEngine: createPaxos });
+      return use({ engine: name, createEngine: (config) => createPaxos(config) });
     default:
       return undefined;
   }

@@ -169,9 +169,9 @@ export abstract class Acceptor extends PaxosState {
   }
 
   private onAcceptSync(from: NodeId, part: AcceptSync): void {
-    const end = this.log.lastIndex + this.staged.length;
-    if (part.sequence === 0 && part.previousIndex > end) {
-      // The log is shorter than what it was when the promise was made: state it anew.
+    const staged = this.staged.at(-1)?.index;
+    if (staged === undefined ? part.previousIndex > this.log.lastIndex : part.previousIndex !== staged) {
+      // The log is shorter than it was when the promise was made: state it anew.
       this.requestPrepare(from, this.round);
       return;
     }
@@ -188,15 +188,20 @@ export abstract class Acceptor extends PaxosState {
   private acceptStaged(part: AcceptSync): void {
     const { staged } = this;
     this.staged = [];
-    if (!this.merge(staged)) {
-      this.impossible++;
-      return;
-    }
+    if (!this.take(staged)) return;
     const end = part.previousIndex + part.entries.length;
     // A log already accepted in this round is a part of the leader's: there is nothing to cut.
     if (this.accepted.round !== this.round) this.truncateAfter(Math.max(end, this.commit));
     this.accepted = { round: this.round, node: this.leader };
     this.commitTo(Math.min(Math.max(part.decided, this.decidedSeen), this.log.lastIndex));
+  }
+
+  /** Puts the entries into the log. False when no correct leader sends them: the stream is over then. */
+  private take(entries: readonly Entry[]): boolean {
+    if (this.merge(entries)) return true;
+    this.impossible++;
+    this.openStream(NO_SESSION);
+    return false;
   }
 
   /** What is decided may be taken at once, whatever the log was accepted in. */
@@ -206,8 +211,7 @@ export abstract class Acceptor extends PaxosState {
     const last = learnt.at(-1);
     if (last === undefined) return;
     this.staged = count < 0 ? [] : this.staged.slice(count);
-    if (this.merge(learnt)) this.commitTo(Math.min(last.index, decided));
-    else this.impossible++;
+    if (this.take(learnt)) this.commitTo(Math.min(last.index, decided));
   }
 
   private onAccept(from: NodeId, part: Accept): void {
@@ -221,10 +225,7 @@ export abstract class Acceptor extends PaxosState {
       return;
     }
     this.expected++;
-    if (!this.merge(part.entries)) {
-      this.impossible++;
-      return;
-    }
+    if (!this.take(part.entries)) return;
     this.acknowledge(from, this.log.lastIndex);
     this.commitTo(Math.min(Math.max(part.decided, this.decidedSeen), this.log.lastIndex));
   }

@@ -87,7 +87,7 @@ export abstract class Election extends Phase1 {
     const happy = this.leaseHolds && this.leader !== from;
     this.send(from, { kind: "answer", round: this.round, inquiry, happy }, true);
     // A member that promised more than the leader's round can only be led in a higher one.
-    if (this.peers.has(from)) this.outranked(round);
+    if (this.isMember(from)) this.outranked(round);
   }
 
   protected onAnswer(from: NodeId, { inquiry, happy, round }: Answer): void {
@@ -114,7 +114,8 @@ export abstract class Election extends Phase1 {
 
   /** True when the request must be ignored: helping would depose a leader that is alive. */
   protected mustIgnore(from: NodeId, request: Prepare): boolean {
-    return request.round > this.round && !request.transfer && this.leaseHolds && this.leader !== from;
+    if (request.transfer || request.leading || this.leader === from) return false;
+    return request.round > this.round && this.leaseHolds;
   }
 
   protected onTakeOver(): void {

@@ -34,12 +34,15 @@ export abstract class Leadership extends Replication {
   /** Proposals that wait for a stop-sign to be decided. */
   private waiting: Proposal[] = [];
   private waitingBytes = 0;
+  /** Index of the membership whose members alone are served now. */
+  private servedIndex: Index = -1;
 
   protected startLeading(adopted: Rank, decided: Index): void {
     this.readQueue.clear();
     this.transferTarget = 0;
     this.heartbeatElapsed = 0;
     this.readFloor = Number.POSITIVE_INFINITY;
+    this.servedIndex = -1;
     this.startReplicating(adopted);
     if (decided > this.commit) this.decide(decided);
     if (this.role === "leader") this.continueAfterStop();
@@ -200,16 +203,23 @@ export abstract class Leadership extends Replication {
   /** Goes on where nothing seals the log: with the entry of this round, what waited, and what is due. */
   private continueAfterStop(): void {
     if (this.sealed) return;
-    // Those whom the new configuration does not name are served until they have learnt it.
-    this.followMembership();
+    const { effective, effectiveIndex } = this.trail;
+    if (this.servedIndex !== effectiveIndex) {
+      // Those whom the new configuration does not name are served until they have learnt it.
+      this.servedIndex = effectiveIndex;
+      this.followMembership();
+      // A smaller quorum may already have answered.
+      this.confirmReads();
+    }
     if (this.readFloor === Number.POSITIVE_INFINITY) {
       this.readFloor = this.appendAsLeader(EntryKind.noop, NOTHING).index;
     }
-    const { waiting } = this;
-    this.waiting = [];
-    this.waitingBytes = 0;
-    for (const proposal of waiting) this.append(proposal);
-    const { effective, effectiveIndex } = this.trail;
+    if (this.waiting.length > 0) {
+      const { waiting } = this;
+      this.waiting = [];
+      this.waitingBytes = 0;
+      for (const proposal of waiting) this.append(proposal);
+    }
     if (this.commit < this.readFloor || this.commit < effectiveIndex) return;
     if (isJoint(effective)) {
       if (effective.autoLeave) this.seal(leaveJoint(effective), NOTHING);

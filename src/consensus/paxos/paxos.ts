@@ -154,16 +154,15 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
       case "acceptSync":
       case "accept":
       case "decide":
-        // Its Prepare never came.
+        // Its Prepare never came; a quorum chose it all the same.
         this.highestRound = Math.max(this.highestRound, message.round);
+        if (this.role !== "follower") this.becomeFollower(0);
         this.requestPrepare(from, message.round);
         break;
       case "notAccepted":
       case "heartbeatReply":
         // A leader is not deposed by a node it does not know as a member.
-        if (this.role !== "leader" || (this.peers.get(from)?.progress.leavesAt ?? 1) === 0) {
-          this.outranked(message.round);
-        }
+        if (this.role !== "leader" || this.isMember(from)) this.outranked(message.round);
         break;
       case "ask":
       case "answer":
@@ -185,8 +184,7 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
     switch (message.kind) {
       case "prepare":
         // A rival may lead the round that this node promised to another: a quorum chose it.
-        if (this.promised.node === from || this.promised.node === 0) this.onPrepare(from, message);
-        else if (message.leading && this.hearLeader(from)) this.onPrepare(from, message);
+        if (message.leading ? this.hearLeader(from) : this.mayPromise(from)) this.onPrepare(from, message);
         break;
       case "promise":
         if (this.role === "preparing") this.onPromise(from, message);
@@ -227,6 +225,11 @@ export class Paxos extends Election implements Engine<PaxosMessage> {
       default:
         message satisfies never;
     }
+  }
+
+  /** A round is promised to one node only. */
+  private mayPromise(from: NodeId): boolean {
+    return this.promised.node === from || this.promised.node === 0;
   }
 
   /** `from` leads the promised round. False when that is impossible, since another node does. */

@@ -92,6 +92,11 @@ export abstract class Replication extends Acceptor {
     }
   }
 
+  /** On a leader: the node takes part and is not on its way out. */
+  protected isMember(node: NodeId): boolean {
+    return this.peers.get(node)?.progress.leavesAt === 0;
+  }
+
   protected isActive(progress: Progress): boolean {
     return this.now - progress.lastActive < this.config.electionTicks;
   }

@@ -227,7 +227,11 @@ export abstract class PaxosState {
     const first = rest[0];
     if (first === undefined) return true;
     const memberships = new Map<Index, Membership>();
+    let epoch = this.log.termAt(first.index - 1);
+    if (first.index > this.log.lastIndex + 1) return false;
     for (const entry of rest) {
+      if (entry.epoch < epoch) return false;
+      epoch = entry.epoch;
       if (entry.kind !== EntryKind.membership) continue;
       const membership = this.readMembership(entry);
       if (membership === undefined) return false;
