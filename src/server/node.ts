@@ -7,15 +7,12 @@ import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
-import type { RaftMessage } from "../consensus/raft/messages.js";
-import { createRaft } from "../consensus/raft/raft.js";
 import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import type { Logger } from "../logging/logger.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
-import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
@@ -28,6 +25,7 @@ import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
 import { NodeMetrics } from "./metrics.js";
 import { type NodeStorage, openStorage } from "./node-storage.js";
+import { type Protocol, protocolOf } from "./protocols.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -67,8 +65,9 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
 
 export class Node {
   private readonly self: Hello;
-  private readonly group: Group<RaftMessage>;
-  private readonly network: PeerNetwork<RaftMessage>;
+  private readonly protocol: Protocol<unknown>;
+  private readonly group: Group<unknown>;
+  private readonly network: PeerNetwork<unknown>;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
   private readonly health = new HealthService();
@@ -95,6 +94,7 @@ export class Node {
   ) {
     const { identity, state, restored } = storage;
     const incarnation = randomInt(1, 2 ** 47);
+    this.protocol = protocolOf(config.consensus);
     this.self = {
       clusterId: Number.parseInt(identity.clusterId, 16),
       node: Number.parseInt(identity.memberId, 16),
@@ -109,10 +109,10 @@ export class Node {
     this.metrics = new NodeMetrics(this.figures(), apiVersion);
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
-    this.network = new PeerNetwork<RaftMessage>({
+    this.network = new PeerNetwork<unknown>({
       group: 0,
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       open: (node) => {
         const address = this.addresses.find(node);
         return address === undefined ? undefined : open(address);
@@ -128,7 +128,7 @@ export class Node {
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
-    const engine = createRaft({
+    const engine = this.protocol.createEngine({
       id: this.self.node,
       electionTicks,
       heartbeatTicks: 1,
@@ -143,7 +143,7 @@ export class Node {
     this.role = { role: status.role, leader: status.leader, epoch: status.epoch };
     const scheduler: Scheduler = { defer: (run) => void setImmediate(run), now: () => performance.now() };
     const observer = this.metrics.groupObserver();
-    this.group = new Group<RaftMessage>({
+    this.group = new Group<unknown>({
       group: 0,
       node: this.self.node,
       incarnation,
@@ -174,9 +174,9 @@ export class Node {
   async start(): Promise<void> {
     const { config, log } = this;
     const peerObserver = this.metrics.peerObserver();
-    const peers = peerMethods<RaftMessage>({
+    const peers = peerMethods<unknown>({
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {

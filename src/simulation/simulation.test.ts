@@ -9,7 +9,13 @@ import { createRaft } from "../consensus/raft/raft.js";
 import { coverageNames } from "./coverage.js";
 import { mutations } from "./mutations/mutations.js";
 import { runSimulation } from "./run.js";
-import { type BatchReport, SimulationFailure, type SimulationOptions, simulate, simulateMany } from "./simulate.js";
+import {
+  type BatchReport,
+  SimulationFailure,
+  type SimulationOptions,
+  simulate,
+  simulateMany,
+} from "./simulate.js";
 
 const raft: SimulationOptions<RaftMessage> = { engine: "raft", createEngine: createRaft };
 const lossy = { engine: "raft", createEngine: mutations[1]!.createEngine };

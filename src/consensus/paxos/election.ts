@@ -14,6 +14,8 @@ export abstract class Election extends Phase1 {
   protected electionTimeout = this.drawTimeout();
   private inquiry = 0;
   private inquiryBegan = 0;
+  /** The leader last heard, whose answer nobody waits for. */
+  private lostLeader: NodeId = 0;
   private readonly unhappy = new Set<NodeId>();
 
   private drawTimeout(): number {
@@ -66,6 +68,7 @@ export abstract class Election extends Phase1 {
   }
 
   private ask(): void {
+    if (this.leader !== 0) this.lostLeader = this.leader;
     this.becomeFollower(0);
     this.role = "asking";
     this.inquiry++;
@@ -106,7 +109,8 @@ export abstract class Election extends Phase1 {
     if (!this.quorums.promised(this.configurations, answered)) return;
     // Somebody who has not answered yet may hear a leader.
     const patience = Math.ceil(this.config.electionTicks / 4);
-    if (!this.voters().every(answered) && this.now - this.inquiryBegan < patience) return;
+    const all = this.voters().every((node) => answered(node) || node === this.lostLeader);
+    if (!all && this.now - this.inquiryBegan < patience) return;
     // Rivals of one round block each other: soon one of them asks again.
     this.electionTimeout = Math.ceil(this.drawTimeout() / 2);
     this.prepare(false);

@@ -42,7 +42,7 @@ export abstract class Leadership extends Replication {
     this.transferTarget = 0;
     this.heartbeatElapsed = 0;
     this.readFloor = Number.POSITIVE_INFINITY;
-    this.servedIndex = -1;
+    this.servedIndex = this.sealed ? -1 : this.trail.effectiveIndex;
     this.startReplicating(adopted);
     if (decided > this.commit) this.decide(decided);
     if (this.role === "leader") this.continueAfterStop();

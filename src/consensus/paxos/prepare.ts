@@ -159,5 +159,6 @@ export abstract class Phase1 extends Leadership {
     this.startLeading(adopted, decided);
     if (this.role !== "leader") return;
     for (const [node, promise] of promises) this.openSession(node, promise);
+    this.prepareNewcomers();
   }
 }

@@ -268,6 +268,36 @@ describe("a stop-sign", () => {
     }
   });
 
+  test("on a node that joined does not let it lead for voters it never heard of", () => {
+    const net = cluster(createPaxos, 3);
+    const invariants = new Invariants(net);
+    net.add(4, membershipOf([]));
+    // Node 4 alone gets it, and with it all it knows of who takes part.
+    net.drop = ({ to, urgent }) => (to === 2 || to === 3) && !urgent;
+    net.step(1, addFour);
+    net.run(2);
+    assert.deepEqual(net.status(4).membership.voters, [1, 2, 3, 4]);
+    assert.deepEqual(net.status(2).membership.voters, [1, 2, 3]);
+    net.crash(1);
+    net.heal();
+    const { epoch } = net.status(4);
+    // Nobody hears a leader any more; the clocks of nodes 2 and 3 stand still.
+    for (const id of [2, 3]) {
+      net.crash(id);
+      net.restart(id);
+    }
+    net.tick(4, 20 * electionTicks);
+    net.settle();
+    assert.equal(net.status(4).role, "follower");
+    assert.equal(net.status(4).epoch, epoch);
+    const next = untilLeader(net, 8 * electionTicks);
+    assert.notEqual(next, 4);
+    net.propose(next, "a");
+    net.run(5);
+    invariants.check();
+    assert.deepEqual(applied(net, next), ["a"]);
+  });
+
   test("holds proposals back until it is decided, and nothing enters the log behind it before", () => {
     const net = cluster(createPaxos, 3);
     net.add(4, membershipOf([]));

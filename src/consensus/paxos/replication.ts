@@ -56,7 +56,7 @@ export abstract class Replication extends Acceptor {
     for (let index = this.commit + 1; index <= this.log.lastIndex; index++) {
       this.uncommittedBytes += this.log.at(index).payload.length;
     }
-    this.followMembership();
+    this.meetMembers();
   }
 
   protected stopReplicating(): void {
@@ -71,6 +71,11 @@ export abstract class Replication extends Acceptor {
 
   /** Keeps one peer per other member; those removed are followed until they could have learnt it. */
   protected followMembership(): void {
+    this.meetMembers();
+    this.prepareNewcomers();
+  }
+
+  private meetMembers(): void {
     const { maxInflightMessages, maxInflightBytes, electionTicks } = this.config;
     const present = this.everybody();
     for (const node of present) {
@@ -81,14 +86,21 @@ export abstract class Replication extends Acceptor {
         continue;
       }
       const next = this.log.lastIndex + 1;
-      const peer = new Peer(new Progress(node, next, this.now, maxInflightMessages, maxInflightBytes));
-      this.peers.set(node, peer);
-      this.preparePeer(peer);
+      const progress = new Progress(node, next, this.now, maxInflightMessages, maxInflightBytes);
+      this.peers.set(node, new Peer(progress));
     }
     for (const { progress } of this.peers.values()) {
       if (progress.leavesAt === 0 && !present.includes(progress.node)) {
         progress.leavesAt = this.now + FAREWELL * electionTicks;
       }
+    }
+  }
+
+  /** Phase 1 for everybody who has not promised this leader anything yet. */
+  protected prepareNewcomers(): void {
+    for (const peer of this.peers.values()) {
+      const { state } = peer.progress;
+      if (state === "probe" && peer.session === 0 && peer.opening === 0) this.preparePeer(peer);
     }
   }
 

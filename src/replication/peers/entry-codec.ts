@@ -13,11 +13,7 @@ export function entriesBytes(entries: readonly Entry[]): number {
 const fieldBytes = (value: number): number => (value === 0 ? 0 : 1 + varintBytes(value));
 
 /** Writes one element of a repeated field. */
-export function writeEntry(
-  writer: WireWriter,
-  field: number,
-  { index, epoch, kind, payload }: Entry,
-): void {
+export function writeEntry(writer: WireWriter, field: number, { index, epoch, kind, payload }: Entry): void {
   let bytes = fieldBytes(index) + fieldBytes(epoch) + fieldBytes(kind);
   if (payload.length > 0) bytes += 1 + varintBytes(payload.length) + payload.length;
   writer.header(field, bytes).uint(1, index).uint(2, epoch).uint(3, kind).bytes(4, payload);

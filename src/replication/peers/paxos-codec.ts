@@ -52,11 +52,7 @@ function encodeBody(message: PaxosMessage): Uint8Array {
     case "answer":
       return writer.uint(1, message.inquiry).bool(2, message.happy).finish();
     case "prepare":
-      return writer
-        .bool(1, message.transfer)
-        .bool(2, message.leading)
-        .uint(3, message.session)
-        .finish();
+      return writer.bool(1, message.transfer).bool(2, message.leading).uint(3, message.session).finish();
     case "promise":
       return writer
         .uint(1, message.accepted)

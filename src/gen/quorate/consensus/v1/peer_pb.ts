@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Member } from "../../../etcdserverpb/rpc_pb.js";
 import { file_etcdserverpb_rpc } from "../../../etcdserverpb/rpc_pb.js";
+import type { PaxosMessage } from "./paxos_pb.js";
+import { file_quorate_consensus_v1_paxos } from "./paxos_pb.js";
 import type { RaftMessage } from "./raft_pb.js";
 import { file_quorate_consensus_v1_raft } from "./raft_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQijwMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAQgYKBGJvZHkiPgoQRXhjaGFuZ2VSZXNwb25zZRIqCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvIlUKEEdyb3VwUmFmdE1lc3NhZ2USDQoFZ3JvdXAYASABKA0SMgoHbWVzc2FnZRgCIAEoCzIhLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJhZnRNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCKdAQoPU25hcHNob3RSZXF1ZXN0EjYKBmhlYWRlchgBIAEoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90SGVhZGVySAASDwoFY2h1bmsYAiABKAxIABI4Cgd0cmFpbGVyGAMgASgLMiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RUcmFpbGVySABCBwoFcGllY2UiqwEKDlNuYXBzaG90SGVhZGVyEg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEgwKBHRlcm0YAyABKAQSDQoFaW5kZXgYBCABKAQSEgoKaW5kZXhfdGVybRgFIAEoBBISCgptZW1iZXJzaGlwGAYgASgMEhgKEG1lbWJlcnNoaXBfaW5kZXgYByABKAQiLwoPU25hcHNob3RUcmFpbGVyEg0KBWNyYzMyGAEgASgNEg0KBWJ5dGVzGAIgASgEIjUKEFNuYXBzaG90UmVzcG9uc2USEQoJaW5zdGFsbGVkGAEgASgIEg4KBnJlYXNvbhgCIAEoCSK1AQoOQ29udHJvbFJlcXVlc3QSDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SQwoRbWVtYmVyc2hpcF9jaGFuZ2UYAyABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwQ2hhbmdlSAASFQoLdHJhbnNmZXJfdG8YBCABKARIAEILCglvcGVyYXRpb24iZwoQTWVtYmVyc2hpcENoYW5nZRIzCgVzdGVwcxgBIAMoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwEg0KBWpvaW50GAIgASgIEg8KB2NvbnRleHQYAyABKAwi0wEKDk1lbWJlcnNoaXBTdGVwEkEKCW9wZXJhdGlvbhgBIAEoDjIuLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwLk9wZXJhdGlvbhIMCgRub2RlGAIgASgEInAKCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIXChNPUEVSQVRJT05fQUREX1ZPVEVSEAESGQoVT1BFUkFUSU9OX0FERF9MRUFSTkVSEAISFAoQT1BFUkFUSU9OX1JFTU9WRRADIhEKD0Rpc2NvdmVyUmVxdWVzdCJdChBEaXNjb3ZlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAQSDgoGZW5naW5lGAIgASgJEiUKB21lbWJlcnMYAyADKAsyFC5ldGNkc2VydmVycGIuTWVtYmVyIkEKD0NvbnRyb2xSZXNwb25zZRINCgVlcnJvchgBIAEoCRIPCgd1bmtub3duGAIgASgIEg4KBmRldGFpbBgDIAEoCTL8AgoLUGVlclNlcnZpY2USXQoIRXhjaGFuZ2USJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJbCghTbmFwc2hvdBIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVzcG9uc2UoARJWCgdDb250cm9sEiQucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlcXVlc3QaJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVzcG9uc2USWQoIRGlzY292ZXISJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQiyQMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAEjgKBXBheG9zGAcgASgLMicucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBQYXhvc01lc3NhZ2VIAEIGCgRib2R5Ij4KEEV4Y2hhbmdlUmVzcG9uc2USKgoFaGVsbG8YASABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbyJVChBHcm91cFJhZnRNZXNzYWdlEg0KBWdyb3VwGAEgASgNEjIKB21lc3NhZ2UYAiABKAsyIS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SYWZ0TWVzc2FnZSJXChFHcm91cFBheG9zTWVzc2FnZRINCgVncm91cBgBIAEoDRIzCgdtZXNzYWdlGAIgASgLMiIucXVvcmF0ZS5jb25zZW5zdXMudjEuUGF4b3NNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCKdAQoPU25hcHNob3RSZXF1ZXN0EjYKBmhlYWRlchgBIAEoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90SGVhZGVySAASDwoFY2h1bmsYAiABKAxIABI4Cgd0cmFpbGVyGAMgASgLMiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RUcmFpbGVySABCBwoFcGllY2UiqwEKDlNuYXBzaG90SGVhZGVyEg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEgwKBHRlcm0YAyABKAQSDQoFaW5kZXgYBCABKAQSEgoKaW5kZXhfdGVybRgFIAEoBBISCgptZW1iZXJzaGlwGAYgASgMEhgKEG1lbWJlcnNoaXBfaW5kZXgYByABKAQiLwoPU25hcHNob3RUcmFpbGVyEg0KBWNyYzMyGAEgASgNEg0KBWJ5dGVzGAIgASgEIjUKEFNuYXBzaG90UmVzcG9uc2USEQoJaW5zdGFsbGVkGAEgASgIEg4KBnJlYXNvbhgCIAEoCSK1AQoOQ29udHJvbFJlcXVlc3QSDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SQwoRbWVtYmVyc2hpcF9jaGFuZ2UYAyABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwQ2hhbmdlSAASFQoLdHJhbnNmZXJfdG8YBCABKARIAEILCglvcGVyYXRpb24iZwoQTWVtYmVyc2hpcENoYW5nZRIzCgVzdGVwcxgBIAMoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwEg0KBWpvaW50GAIgASgIEg8KB2NvbnRleHQYAyABKAwi0wEKDk1lbWJlcnNoaXBTdGVwEkEKCW9wZXJhdGlvbhgBIAEoDjIuLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwLk9wZXJhdGlvbhIMCgRub2RlGAIgASgEInAKCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIXChNPUEVSQVRJT05fQUREX1ZPVEVSEAESGQoVT1BFUkFUSU9OX0FERF9MRUFSTkVSEAISFAoQT1BFUkFUSU9OX1JFTU9WRRADIhEKD0Rpc2NvdmVyUmVxdWVzdCJdChBEaXNjb3ZlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAQSDgoGZW5naW5lGAIgASgJEiUKB21lbWJlcnMYAyADKAsyFC5ldGNkc2VydmVycGIuTWVtYmVyIkEKD0NvbnRyb2xSZXNwb25zZRINCgVlcnJvchgBIAEoCRIPCgd1bmtub3duGAIgASgIEg4KBmRldGFpbBgDIAEoCTL8AgoLUGVlclNlcnZpY2USXQoIRXhjaGFuZ2USJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJbCghTbmFwc2hvdBIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVzcG9uc2UoARJWCgdDb250cm9sEiQucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlcXVlc3QaJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVzcG9uc2USWQoIRGlzY292ZXISJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_etcdserverpb_rpc, file_quorate_consensus_v1_paxos, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -124,6 +126,14 @@ export type ExchangeRequest = Message<"quorate.consensus.v1.ExchangeRequest"> & 
      */
     value: ProposalsRefused;
     case: "proposalsRefused";
+  } | {
+    /**
+     * Consensus message of the Multi-Paxos engine.
+     *
+     * @generated from field: quorate.consensus.v1.GroupPaxosMessage paxos = 7;
+     */
+    value: GroupPaxosMessage;
+    case: "paxos";
   } | { case: undefined; value?: undefined };
 };
 
@@ -184,6 +194,34 @@ export const GroupRaftMessageSchema: GenMessage<GroupRaftMessage> = /*@__PURE__*
   messageDesc(file_quorate_consensus_v1_peer, 3);
 
 /**
+ * GroupPaxosMessage is a Multi-Paxos message with the group it belongs to.
+ *
+ * @generated from message quorate.consensus.v1.GroupPaxosMessage
+ */
+export type GroupPaxosMessage = Message<"quorate.consensus.v1.GroupPaxosMessage"> & {
+  /**
+   * Group number; 0 is the first and, for now, only one.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * The message itself.
+   *
+   * @generated from field: quorate.consensus.v1.PaxosMessage message = 2;
+   */
+  message?: PaxosMessage | undefined;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.GroupPaxosMessage.
+ * Use `create(GroupPaxosMessageSchema)` to create a new message.
+ */
+export const GroupPaxosMessageSchema: GenMessage<GroupPaxosMessage> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 4);
+
+/**
  * ForwardedProposals carries batches of commands that the leader should append as they are.
  *
  * @generated from message quorate.consensus.v1.ForwardedProposals
@@ -217,7 +255,7 @@ export type ForwardedProposals = Message<"quorate.consensus.v1.ForwardedProposal
  * Use `create(ForwardedProposalsSchema)` to create a new message.
  */
 export const ForwardedProposalsSchema: GenMessage<ForwardedProposals> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 4);
+  messageDesc(file_quorate_consensus_v1_peer, 5);
 
 /**
  * ProposalsRefused names batches that the addressed node did not append.
@@ -259,7 +297,7 @@ export type ProposalsRefused = Message<"quorate.consensus.v1.ProposalsRefused"> 
  * Use `create(ProposalsRefusedSchema)` to create a new message.
  */
 export const ProposalsRefusedSchema: GenMessage<ProposalsRefused> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 5);
+  messageDesc(file_quorate_consensus_v1_peer, 6);
 
 /**
  * ReadBarrierRequest asks for an index such that state applied up to it is linearizable now.
@@ -287,7 +325,7 @@ export type ReadBarrierRequest = Message<"quorate.consensus.v1.ReadBarrierReques
  * Use `create(ReadBarrierRequestSchema)` to create a new message.
  */
 export const ReadBarrierRequestSchema: GenMessage<ReadBarrierRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 6);
+  messageDesc(file_quorate_consensus_v1_peer, 7);
 
 /**
  * ReadBarrierResponse is the answer to a ReadBarrierRequest.
@@ -329,7 +367,7 @@ export type ReadBarrierResponse = Message<"quorate.consensus.v1.ReadBarrierRespo
  * Use `create(ReadBarrierResponseSchema)` to create a new message.
  */
 export const ReadBarrierResponseSchema: GenMessage<ReadBarrierResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 7);
+  messageDesc(file_quorate_consensus_v1_peer, 8);
 
 /**
  * SnapshotRequest is one piece of a snapshot stream: a header, then chunks, then a trailer.
@@ -374,7 +412,7 @@ export type SnapshotRequest = Message<"quorate.consensus.v1.SnapshotRequest"> & 
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 8);
+  messageDesc(file_quorate_consensus_v1_peer, 9);
 
 /**
  * SnapshotHeader describes what follows.
@@ -437,7 +475,7 @@ export type SnapshotHeader = Message<"quorate.consensus.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 9);
+  messageDesc(file_quorate_consensus_v1_peer, 10);
 
 /**
  * SnapshotTrailer ends the stream.
@@ -465,7 +503,7 @@ export type SnapshotTrailer = Message<"quorate.consensus.v1.SnapshotTrailer"> & 
  * Use `create(SnapshotTrailerSchema)` to create a new message.
  */
 export const SnapshotTrailerSchema: GenMessage<SnapshotTrailer> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 10);
+  messageDesc(file_quorate_consensus_v1_peer, 11);
 
 /**
  * SnapshotResponse tells whether the snapshot was installed.
@@ -493,7 +531,7 @@ export type SnapshotResponse = Message<"quorate.consensus.v1.SnapshotResponse"> 
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 11);
+  messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
  * ControlRequest is one rare operation.
@@ -544,7 +582,7 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
  * Use `create(ControlRequestSchema)` to create a new message.
  */
 export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 12);
+  messageDesc(file_quorate_consensus_v1_peer, 13);
 
 /**
  * MembershipChange asks for a change of the set of members.
@@ -579,7 +617,7 @@ export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> 
  * Use `create(MembershipChangeSchema)` to create a new message.
  */
 export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 14);
 
 /**
  * MembershipStep changes the part of one node.
@@ -607,7 +645,7 @@ export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
  * Use `create(MembershipStepSchema)` to create a new message.
  */
 export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 14);
+  messageDesc(file_quorate_consensus_v1_peer, 15);
 
 /**
  * Operation is what happens to the node.
@@ -648,7 +686,7 @@ export enum MembershipStep_Operation {
  * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
  */
 export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
-  enumDesc(file_quorate_consensus_v1_peer, 14, 0);
+  enumDesc(file_quorate_consensus_v1_peer, 15, 0);
 
 /**
  * DiscoverRequest asks for the callee's cluster.
@@ -663,7 +701,7 @@ export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & 
  * Use `create(DiscoverRequestSchema)` to create a new message.
  */
 export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 15);
+  messageDesc(file_quorate_consensus_v1_peer, 16);
 
 /**
  * DiscoverResponse describes the callee's cluster as the callee knows it.
@@ -698,7 +736,7 @@ export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> 
  * Use `create(DiscoverResponseSchema)` to create a new message.
  */
 export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 16);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * ControlResponse is the outcome of a ControlRequest.
@@ -733,7 +771,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 17);
+  messageDesc(file_quorate_consensus_v1_peer, 18);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
