@@ -42,6 +42,8 @@ export function errorOfRefusal(reason: StoreRefusal): ApiError {
       return errors.keyNotFound;
     case "leaseNotFound":
       return errors.leaseNotFound;
+    case "leaseExists":
+      return errors.leaseExists;
     case "compacted":
       return errors.compacted;
     case "futureRevision":
@@ -83,6 +85,10 @@ export function errorOfFailure(failure: GroupFailure): ApiError {
       return errors.badLeaderTransferee;
     case "learnerNotReady":
       return errors.learnerNotReady;
+    case "peerUrlExists":
+      return errors.peerUrlExists;
+    case "tooManyLearners":
+      return errors.tooManyLearners;
     default:
       return failure.reason satisfies never;
   }

@@ -10,7 +10,7 @@ test("every path is served once and belongs to etcd's packages", () => {
   for (const path of paths) assert.match(path, /^\/etcdserverpb\.[A-Z][A-Za-z]+\/[A-Z][A-Za-z]+$/);
 });
 
-test("whatever bytes come, every method answers and nothing is thrown or taken for a bug", async () => {
+test("whatever bytes come, every unary method answers and nothing is thrown or taken for a bug", async () => {
   const context = new FakeContext();
   context.proposer.onPropose = () => ({ kind: "refused", reason: "noSpace" });
   context.proposer.onChange = () => ({ kind: "failed", reason: "unhealthy", outcome: "refused" });

@@ -19,3 +19,13 @@ export {
   NestingTooDeep,
 } from "./codec/requests.js";
 export { ResponseEncoder } from "./codec/responses.js";
+export {
+  decodeWatchRequest,
+  encodeWatchRequest,
+  type WatchCreateRequest,
+  WatchFilter,
+  type WatchId,
+  type WatchRequest,
+  WatchResponseEncoder,
+  watchId,
+} from "./codec/watch.js";

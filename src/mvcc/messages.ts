@@ -88,6 +88,7 @@ export interface CompactionRequest {
 export type StoreRefusal =
   | "keyNotFound"
   | "leaseNotFound"
+  | "leaseExists"
   | "compacted"
   | "futureRevision"
   | "noSpace"
@@ -141,6 +142,12 @@ export interface KeyEvent {
   readonly type: "put" | "delete";
   /** For a deletion only key and modRevision are set. */
   readonly kv: KeyValue;
+}
+
+/** A change as the store tells of it when it makes it. */
+export interface AppliedEvent extends KeyEvent {
+  /** `kv` as mvccpb.KeyValue. A view that keeps much more memory alive: copy what is kept. */
+  readonly row: Uint8Array;
 }
 
 /** Local reads, as of everything applied. May complete at once (the usual case) or later. */

@@ -23,6 +23,7 @@ export class RowStore {
     this.cache = new RowCache(cacheBytes);
   }
 
+  /** @returns the encoded row */
   append(
     main: number,
     sub: number,
@@ -31,7 +32,7 @@ export class RowStore {
     version: number,
     value: Uint8Array,
     lease: bigint,
-  ): void {
+  ): Uint8Array {
     const { cache } = this;
     cache.reserve(revisionKeyBytes + rowBytesLimit(key.length, value.length));
     const { segment, offset } = cache;
@@ -40,11 +41,13 @@ export class RowStore {
     const end = writeRow(segment, start, key, create, main, version, value, lease);
     cache.commit(end);
     cache.remember(main, sub, start, end);
-    this.buffer.put(segment.subarray(offset, start), segment.subarray(start, end));
+    const row = segment.subarray(start, end);
+    this.buffer.put(segment.subarray(offset, start), row);
+    return row;
   }
 
-  appendTombstone(main: number, sub: number, key: Uint8Array): void {
-    this.append(main, sub, key, 0, 0, none, 0n);
+  appendTombstone(main: number, sub: number, key: Uint8Array): Uint8Array {
+    return this.append(main, sub, key, 0, 0, none, 0n);
   }
 
   remove(main: number, sub: number): void {

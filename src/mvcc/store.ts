@@ -9,11 +9,11 @@ import { comparePath, newestView } from "./compare.js";
 import { KeyIndex, newest } from "./index/key-index.js";
 import { invariant } from "./invariant.js";
 import type {
+  AppliedEvent,
   CompactionRequest,
   CompactionResult,
   DeleteRangeRequest,
   DeleteRangeResult,
-  KeyEvent,
   KeyValue,
   KvReader,
   OpResult,
@@ -30,6 +30,15 @@ import { Pins } from "./pins.js";
 import { checkRevision, rangeEnd, runRange, type View } from "./range.js";
 import { RowReader, RowStore } from "./row-store.js";
 import { checkTaken, takenOps, touchDeleteRange, touchOps, touchPut } from "./txn-path.js";
+import { Past } from "./watch/past.js";
+
+/** Keys on leases, told of every change of a key that may have or had one. */
+export interface KeyAttachments {
+  /** While 0, keys that lose a lease need not be mentioned. */
+  readonly attachedKeys: number;
+  /** The key now hangs on this lease and no other; 0n: on none. */
+  attach(key: Uint8Array, lease: bigint): void;
+}
 
 export interface MvccOptions {
   readonly store: KeyValueStore;
@@ -45,6 +54,8 @@ export interface MvccOptions {
   readonly compactedRevision: number;
   readonly sweptRevision: number;
   readonly leaseExists: (lease: bigint) => boolean;
+  /** Default: nobody keeps track. */
+  readonly attachments?: KeyAttachments;
   readonly noteSwept: (revision: number) => void;
   readonly commit: () => void;
   readonly pause: () => Promise<void>;
@@ -52,30 +63,36 @@ export interface MvccOptions {
 }
 
 const noBytes = new Uint8Array(0);
+const noAttachments: KeyAttachments = { attachedKeys: 0, attach: () => {} };
 const noKeyValues: readonly KeyValue[] = [];
 const refused = (reason: StoreRefusal): Refused => ({ kind: "refused", reason });
 
 export class MvccStore implements KvReader {
   readonly index = new KeyIndex();
   readonly pins = new Pins();
+  /** The changes of revisions gone by, for watchers. */
+  readonly past: Past;
   private readonly rows: RowStore;
   private readonly compactor: Compactor;
+  private readonly attachments: KeyAttachments;
   private current: number;
   private compacted: number;
   /** Changes made so far at revision current + 1. */
   private changes = 0;
   /** Rows fetched for the command that is applied next. */
   private prepared: RowReader | undefined = undefined;
-  private events: KeyEvent[] | undefined = undefined;
+  private events: AppliedEvent[] | undefined = undefined;
 
   /** Told the changes of every revision right after it was made, in revision order. */
-  onRevision: ((revision: number, events: readonly KeyEvent[]) => void) | undefined = undefined;
+  onRevision: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined = undefined;
 
   constructor(private readonly options: MvccOptions) {
     const { store, buffer, prefix } = options;
     this.rows = new RowStore(store, buffer, prefix, options.cacheBytes ?? 32 << 20);
     this.current = options.revision;
     this.compacted = options.compactedRevision;
+    this.attachments = options.attachments ?? noAttachments;
+    this.past = new Past(this, store, buffer, this.rows);
     this.compactor = new Compactor({
       index: this.index,
       rows: this.rows,
@@ -323,16 +340,19 @@ export class MvccStore implements KvReader {
       if (request.ignoreLease) lease = previous.lease;
       if (request.prevKv) prevKv = previous;
     }
-    rows.append(main, sub, key, create, version, value, lease);
+    const row = rows.append(main, sub, key, create, version, value, lease);
+    const { attachments } = this;
+    if (lease !== 0n || (attachments.attachedKeys > 0 && index.replaced[2] !== 0))
+      attachments.attach(key, lease);
     if (this.onRevision !== undefined) {
       const kv = { key, createRevision: create, modRevision: main, version, value, lease };
-      this.note({ type: "put", kv });
+      this.note({ type: "put", kv, row });
     }
     return { kind: "put", revision: main, prevKv };
   }
 
   private applyDeleteRange(request: DeleteRangeRequest, wantResult: boolean): DeleteRangeResult {
-    const { index, rows } = this;
+    const { index } = this;
     const main = this.current + 1;
     const prevKvs: KeyValue[] = [];
     const withPrevious = request.prevKv && wantResult;
@@ -340,8 +360,7 @@ export class MvccStore implements KvReader {
     const deleted = (key: Uint8Array, sub: number): void => {
       if (reader !== undefined)
         prevKvs.push(decodeKeyValue(reader.require(index.replaced[1]!, index.replaced[3]!)));
-      rows.appendTombstone(main, sub, key);
-      if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main) });
+      this.bury(key, main, sub);
     };
     const end = rangeEnd(request.rangeEnd);
     let count = 0;
@@ -359,7 +378,24 @@ export class MvccStore implements KvReader {
     };
   }
 
-  private note(event: KeyEvent): void {
+  private bury(key: Uint8Array, main: number, sub: number): void {
+    const row = this.rows.appendTombstone(main, sub, key);
+    if (this.attachments.attachedKeys > 0) this.attachments.attach(key, 0n);
+    if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main), row });
+  }
+
+  /** Deletes these keys, which exist, in the order given and in one revision. */
+  deleteKeys(keys: readonly Uint8Array[]): void {
+    const main = this.current + 1;
+    for (const key of keys) {
+      const existed = this.index.remove(key, main, this.changes);
+      invariant(existed, "a key that hangs on a lease exists");
+      this.bury(key, main, this.changes++);
+    }
+    this.finish();
+  }
+
+  private note(event: AppliedEvent): void {
     this.events ??= [];
     this.events.push(event);
   }

@@ -19,6 +19,10 @@ export interface Transport<M> {
   askReadIndex(to: NodeId, id: number): boolean;
   /** Answers askReadIndex; undefined refuses. */
   answerReadIndex(to: NodeId, id: number, index: Index | undefined): void;
+  /** Asks the leader something that the log does not hold. False when it was certainly not sent. */
+  askLeader(to: NodeId, id: number, question: Uint8Array): boolean;
+  /** Answers askLeader; undefined refuses. */
+  answerQuestion(to: NodeId, id: number, answer: Uint8Array | undefined): void;
   /** Runs a membership change on the leader. */
   control(to: NodeId, change: MembershipChange): Promise<GroupFailure | undefined>;
   /** Streams the state machine's snapshot to a follower; resolves with its index when installed there. */
@@ -56,5 +60,7 @@ export interface GroupObserver {
   batchDone?(times: BatchTimes, commands: number): void;
   entriesCommitted?(entries: readonly Entry[]): void;
   commandsFailed?(count: number): void;
+  /** The membership of the applied state is another one now: by an entry, or by a snapshot. */
+  membershipApplied?(membership: Membership): void;
   warn?(message: string, fields: Record<string, unknown>): void;
 }

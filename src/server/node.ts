@@ -1,30 +1,39 @@
 // A node: builds every layer from a configuration, in the order they depend on each other, and takes
 // them down in the reverse. Nothing here decides anything about consensus, storage or the API.
 
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
-import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { members } from "../consensus/membership/change.js";
+import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
+import type { Lessor } from "../lease/lessor.js";
 import type { Logger } from "../logging/logger.js";
+import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
 import type { Scheduler } from "../replication/ports.js";
+import type { GroupFailure } from "../replication/proposer.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
+import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
+import { createLessor } from "../state/lease-time.js";
 import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
+import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
-import { type NodeStorage, openStorage } from "./node-storage.js";
+import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
+import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
 import { type Protocol, protocolOf } from "./protocols.js";
 
 /** Log and messages under way, in payload bytes. */
@@ -35,8 +44,15 @@ const bounds = {
   maxUncommittedBytes: 128 << 20,
   retainedLogBytes: 32 << 20,
 };
-/** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
-const peerMessageBytes = 64 << 20;
+/** Links between nodes: few, trusted with much, and busy with large messages. */
+const peerLimits = {
+  receiveMessageBytes: 64 << 20,
+  frameBytes: 1 << 20,
+  streamWindowBytes: 16 << 20,
+  connectionWindowBytes: 32 << 20,
+};
+/** Learners a cluster may have at a time, as in etcd. */
+const maxLearners = 1;
 /** Milliseconds that requests under way get when the node stops. */
 const drainMs = 3000;
 
@@ -48,12 +64,26 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
       host: address.host,
       port: address.port,
       flusher,
-      limits: { receiveMessageBytes: peerMessageBytes },
+      limits: {
+        ...peerLimits,
+        // Snapshots and questions must not wait for ever on a dead connection.
+        keepaliveIntervalMs: config.electionTimeoutMs,
+        keepaliveTimeoutMs: config.electionTimeoutMs,
+      },
     });
-  let fatal: (error: Error) => void = () => {};
-  const storage = await openStorage(config, log, open, (error) => fatal(error));
-  const node = new Node(config, log, storage, open, flusher);
-  fatal = (error) => node.fail(error);
+  let node: Node | undefined;
+  let broken: Error | undefined;
+  const storage = await new Promise<NodeStorage>((resolve, reject) => {
+    const fatal = (error: Error): void => {
+      broken ??= error;
+      node?.fail(error);
+      // What failed may never call back: opening must not wait for it.
+      reject(error);
+    };
+    openStorage(config, log, open, fatal).then(resolve, reject);
+  });
+  node = new Node(config, log, storage, open, flusher);
+  if (broken !== undefined) node.fail(broken);
   try {
     await node.start();
   } catch (error) {
@@ -68,13 +98,20 @@ export class Node {
   private readonly protocol: Protocol<unknown>;
   private readonly group: Group<unknown>;
   private readonly network: PeerNetwork<unknown>;
+  private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
+  private readonly lessor: Lessor<GroupFailure>;
   private readonly health = new HealthService();
   private readonly servers: RpcServer[] = [];
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  private spaceExceeded = false;
+  /** Of the applied state. */
+  private memberIds: ReadonlySet<number>;
+  /** The applied state has counted this node as a member at some time. */
+  private isMember: boolean;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -93,20 +130,24 @@ export class Node {
     private readonly flusher: TurnFlusher,
   ) {
     const { identity, state, restored } = storage;
-    const incarnation = randomInt(1, 2 ** 47);
     this.protocol = protocolOf(config.consensus);
+    const incarnation = randomInt(1, 2 ** 47);
     this.self = {
       clusterId: Number.parseInt(identity.clusterId, 16),
       node: Number.parseInt(identity.memberId, 16),
       engine: config.consensus,
       protocolVersion,
       incarnation,
+      memberAsOf: 0,
     };
+    this.memberIds = new Set(members(state.applied.membership));
+    this.isMember = this.memberIds.has(this.self.node);
     this.addresses = new AddressBook(
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
     for (const member of storage.membersAtBirth) this.addresses.announce(member.id, member.peerUrls);
-    this.metrics = new NodeMetrics(this.figures(), apiVersion);
+    this.watches = new WatchHub({ source: state, onFatal: (error) => this.fail(error) });
+    this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
     this.network = new PeerNetwork<unknown>({
@@ -119,12 +160,16 @@ export class Node {
       },
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
+      memberAsOf: () => (this.memberIds.has(this.self.node) ? state.applied.membershipIndex : 0),
+      removed: () => this.leave(),
       controlTimeoutMs: requestTimeoutMs(config),
+      silenceMs: config.electionTimeoutMs,
       observer: {
         up: (peer) => log.info("link to peer is up", { peer: peer.toString(16) }),
         down: (peer, reason) => log.debug("link to peer is down", { peer: peer.toString(16), reason }),
         sent: peerObserver.sent,
         sendFailed: peerObserver.sendFailed,
+        roundTrip: peerObserver.roundTrip,
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
@@ -143,6 +188,12 @@ export class Node {
     this.role = { role: status.role, leader: status.leader, epoch: status.epoch };
     const scheduler: Scheduler = { defer: (run) => void setImmediate(run), now: () => performance.now() };
     const observer = this.metrics.groupObserver();
+    this.lessor = createLessor({
+      state,
+      group: () => this.group,
+      ...scheduler,
+      electionTimeoutMs: config.electionTimeoutMs,
+    });
     this.group = new Group<unknown>({
       group: 0,
       node: this.self.node,
@@ -152,19 +203,23 @@ export class Node {
       stateMachine: state,
       transport: this.network,
       scheduler,
+      answerQuestion: (question, reply) => this.lessor.answer(question, reply),
       observer: {
         ...observer,
         roleChanged: (change) => {
           observer.roleChanged?.(change);
           this.roleChanged(change);
         },
+        membershipApplied: () => this.membershipApplied(),
         warn: (message, fields) => log.warn(message, fields),
       },
       requestTimeoutMs: requestTimeoutMs(config),
       electionTimeoutMs: config.electionTimeoutMs,
       retainedLogBytes: bounds.retainedLogBytes,
+      retainedLogEntries: config.snapshotCount,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
+      objection: (change) => objectionTo(change, state.members(), maxLearners),
       fatal: (error) => this.fail(error),
     });
     this.network.onUnreachable((peer) => this.group.peerUnreachable(peer));
@@ -180,24 +235,41 @@ export class Node {
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
-        const members = this.storage.state.members();
-        return members.length > 0 ? members : this.storage.membersAtBirth;
+        const known = this.storage.state.members();
+        return known.length > 0 ? known : this.storage.membersAtBirth;
       },
+      isRemoved: (member, memberAsOf) =>
+        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.memberIds.has(member),
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
+    const openFiles = openFilesLimit();
+    let refusalLoggedAt = Number.NEGATIVE_INFINITY;
+    const refused = (port: "client" | "peer", reason: string): void => {
+      if (performance.now() - refusalLoggedAt < 10_000) return;
+      refusalLoggedAt = performance.now();
+      log.warn("connections are refused", { port, reason, openFiles });
+    };
     for (const url of config.listenPeerUrls) {
       const server = new RpcServer({
         methods: peers,
         flusher: this.flusher,
-        limits: { receiveMessageBytes: peerMessageBytes },
+        limits: peerLimits,
+        ...(openFiles === undefined ? {} : { maxConnections: peerConnectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("peer", reason),
       });
       this.servers.push(server);
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
-    this.every(500, () => this.publish());
-    const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    this.every(100, () => this.lessor.tick());
+    this.every(500, () => {
+      this.publish();
+      this.checkSpace();
+    });
+    const served = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    const schemas = [file_etcdserverpb_rpc, file_grpc_health_v1_health];
+    const methods = [...served, ...reflectionMethods(served, schemas)];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
       version: apiVersion,
@@ -215,11 +287,15 @@ export class Node {
           concurrentStreams: config.maxConcurrentStreams,
         },
         onHandlerError: (error, path) => log.error("a handler threw", { path, error }),
+        ...(openFiles === undefined ? {} : { maxConnections: connectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("client", reason),
         onConnectionError: (_code, peer, reason) => log.warn("connection refused", { peer, reason }),
       });
       this.servers.push(server);
       this.clientAddresses.push(await listen(server, url, "client"));
     }
+    // What was bound after the node began to end was not closed by that.
+    if (this.ending !== undefined) for (const server of this.servers) server.close();
     log.info("serving", {
       member: this.self.node.toString(16),
       cluster: this.self.clusterId.toString(16),
@@ -242,22 +318,45 @@ export class Node {
     this.ending = this.shutDown(error);
   }
 
+  /** A joining node may begin with a state older than itself: only who was a member can be removed. */
+  private membershipApplied(): void {
+    this.memberIds = new Set(members(this.storage.state.applied.membership));
+    if (this.memberIds.has(this.self.node)) this.isMember = true;
+    else if (this.isMember) this.leave();
+  }
+
+  /** This member was removed, as its own log or another member says: it ends, and for good. */
+  private leave(): void {
+    if (this.ending !== undefined) return;
+    const { memberId } = this.storage.identity;
+    const error = removedError(memberId, this.config.dataDir);
+    this.log.error("the node stops", { error });
+    try {
+      markRemoved(memberId, this.config.dataDir);
+    } catch (cause) {
+      this.log.warn("cannot note the removal in the data folder", { error: cause });
+    }
+    this.ending = this.shutDown(error, true);
+  }
+
   /** Start failed half-way. */
   async abandon(): Promise<void> {
     this.ending ??= this.shutDown(undefined);
     await this.ending;
   }
 
-  private async shutDown(failure: Error | undefined): Promise<void> {
-    if (failure === undefined && this.group.leads) await this.handOver();
+  /** @param orderly requests under way are finished, and what is buffered is written. */
+  private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
+    if (orderly && this.group.leads) await this.handOver();
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
-    if (failure === undefined) await Promise.all(clients.map((server) => server.drain(drainMs)));
+    if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
+    await this.watches.close();
     let closing: Error | undefined;
-    await this.storage.close(failure !== undefined).catch((error: unknown) => {
+    await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
     });
     this.resolveStopped(failure ?? closing);
@@ -280,6 +379,7 @@ export class Node {
 
   private roleChanged(change: RoleChange): void {
     this.role = change;
+    this.lessor.reconsider();
     this.health.set("", change.leader === 0 ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
     this.log.info("role changed", {
       role: change.role,
@@ -305,6 +405,12 @@ export class Node {
     this.group.propose(command, undefined, () => {
       this.publishing = false;
     });
+  }
+
+  /** Looks whether the store has outgrown its quota; until it shrinks, writes that add are refused. */
+  private checkSpace(): void {
+    const { quotaBackendBytes: quota } = this.config;
+    this.spaceExceeded = quota !== undefined && this.storage.state.sizes().totalBytes > quota;
   }
 
   private figures(): ConstructorParameters<typeof NodeMetrics>[0] {
@@ -334,6 +440,9 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      leases: this.lessor,
+      watches: this.watches,
+      electionTimeoutMs: config.electionTimeoutMs,
       get role() {
         return node.role;
       },
@@ -347,9 +456,18 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      limits: {
+        maxRequestBytes: config.maxRequestBytes,
+        maxTxnOps: config.maxTxnOps,
+        maxLearners,
+        minLeaseTtl: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
+      },
       strictReconfiguration: config.strictReconfigCheck,
+      randomId: () => randomBytes(8).readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn || 1n,
       now: () => Date.now(),
+      get spaceExceeded() {
+        return node.spaceExceeded;
+      },
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };
   }

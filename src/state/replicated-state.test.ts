@@ -29,7 +29,7 @@ test("the state answers as the naive store does, with values on disk or in memor
       const model = new NaiveStore();
       const events: KeyEvent[][] = [[], []];
       const onRevision = (revision: number, changes: readonly KeyEvent[]): void => {
-        events[revision] = [...changes];
+        events[revision] = changes.map(({ type, kv }) => ({ type, kv }));
       };
       const log: Uint8Array[] = [];
       let node = await openNode();

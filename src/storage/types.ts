@@ -79,12 +79,14 @@ export interface WriteBehind {
   flush(options?: { readonly sync?: boolean }): Promise<void>;
   /** Flushes and stops. */
   close(): Promise<void>;
+  /** Stops at once: what is buffered is lost here, and read from the log at the next start. */
+  abandon(): void;
 }
 
 export interface WriteBehindOptions {
   /** The index that the store already holds, durably. Default 0. */
   readonly initialIndex?: number;
-  /** How long a commit may wait for others to share its RocksDB batch. Default 10. */
+  /** Milliseconds a commit may wait for others to share its RocksDB batch. Default 100. */
   readonly delayMs?: number;
   /** A sync follows the first write at least this long after it... Default 1000. */
   readonly syncIntervalMs?: number;

@@ -24,7 +24,8 @@ export function admit(context: ApiContext, call: ServerCall, learnersToo: boolea
   return true;
 }
 
-function requiresLeader(call: ServerCall): boolean {
+/** Whether the caller wants to be told rather than wait when there is no leader. */
+export function requiresLeader(call: ServerCall): boolean {
   for (const [name, value] of call.metadata) if (name === requireLeaderKey && value === "true") return true;
   return false;
 }

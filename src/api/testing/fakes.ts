@@ -3,6 +3,8 @@
 
 import type { RoleChange } from "../../consensus/engine.js";
 import type { Membership, MembershipChange, NodeId } from "../../consensus/types.js";
+import { idOf } from "../../lease/lease-id.js";
+import type { RemainingAnswer } from "../../lease/messages.js";
 import type {
   KvReader,
   RangeRequest,
@@ -11,9 +13,10 @@ import type {
   TxnRequest,
   TxnResult,
 } from "../../mvcc/messages.js";
+import { WatchHub } from "../../mvcc/watch/hub.js";
 import type { GroupFailure, GroupStatus, Proposer } from "../../replication/proposer.js";
 import type { Metadata, RawMethod, Status, UnaryCall } from "../../rpc/call.js";
-import { type ApiContext, type ClusterMember, defaultLimits } from "../context.js";
+import { type ApiContext, type ClusterMember, defaultLimits, type LeaseTime } from "../context.js";
 
 export interface Answer {
   readonly code: Status;
@@ -23,12 +26,12 @@ export interface Answer {
   readonly response: Uint8Array | undefined;
 }
 
-/** Calls methods as the rpc layer does, the request being overwritten after the handler returned. */
+/** Calls unary methods as the rpc layer does, the request being overwritten after the handler returned. */
 export class FakeCaller {
   private readonly methods = new Map<string, RawMethod>();
 
   constructor(methods: readonly RawMethod[]) {
-    for (const method of methods) this.methods.set(method.path, method);
+    for (const method of methods) if (method.kind === "unary") this.methods.set(method.path, method);
   }
 
   get paths(): readonly string[] {
@@ -53,6 +56,7 @@ export class FakeCaller {
 }
 
 export class FakeCall implements UnaryCall {
+  congested = false;
   readonly peer = "127.0.0.1:1";
   readonly deadlineAt = undefined;
   ended = false;
@@ -167,15 +171,53 @@ export class FakeReader implements KvReader {
   }
 }
 
+/** Leases that the test makes, with as much time as it says; nothing is ever renewed at once. */
+export class FakeLeases implements LeaseTime {
+  readonly remaining = new Map<bigint, number>();
+  onKeepAlive: (id: bigint) => number | GroupFailure = (id) => this.remaining.get(id) ?? 0;
+
+  renewNow(): number {
+    return -1;
+  }
+  keepAlive(high: number, low: number, done: (outcome: number | GroupFailure) => void): void {
+    done(this.onKeepAlive(idOf(high, low)));
+  }
+  timeToLive(id: bigint, done: (outcome: RemainingAnswer | GroupFailure) => void): void {
+    const ttl = this.remaining.get(id);
+    done({ found: ttl !== undefined, remainingMs: (ttl ?? 0) * 1000, ttl: ttl ?? 0 });
+  }
+  list(): bigint[] {
+    return [...this.remaining.keys()];
+  }
+  keys(): Uint8Array[] {
+    return [];
+  }
+}
+
 export class FakeContext implements ApiContext {
   readonly clusterId = 0xcdf8_1818_1e33_1a7bn;
   readonly memberId = 101n;
   readonly clusterName = "test-cluster";
   readonly proposer = new FakeProposer(leaderStatus());
   readonly reader = new FakeReader();
+  readonly leases = new FakeLeases();
+  private lastId = 0n;
+  readonly watches = new WatchHub({
+    source: {
+      currentRevision: 42,
+      compactedRevision: -1,
+      get past(): never {
+        throw new Error("watches are tested on a single node");
+      },
+      onRevision: undefined,
+      onInstalled: undefined,
+    },
+    onFatal: (error) => this.surprises.push(error),
+  });
   role: RoleChange = { role: "leader", leader: 101, epoch: 7 };
   list: ClusterMember[] = [member(101), member(102), member(103)];
   readonly limits = defaultLimits;
+  spaceExceeded = false;
   strictReconfiguration = true;
   readonly surprises: unknown[] = [];
   private clock = 1_800_000_000_000;
@@ -189,6 +231,9 @@ export class FakeContext implements ApiContext {
   }
   hash(): Promise<number> {
     return this.hashValue();
+  }
+  randomId(): bigint {
+    return ++this.lastId;
   }
   now(): number {
     return this.clock++;

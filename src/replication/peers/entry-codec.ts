@@ -4,9 +4,9 @@
 import { type Entry, EntryKind } from "../../consensus/types.js";
 import { varintBytes, WireError, WireReader, type WireWriter } from "../../protobuf/wire.js";
 
-/** Room that these entries take at most. */
+/** Room that a message with these entries takes at most. */
 export function entriesBytes(entries: readonly Entry[]): number {
-  return entries.reduce((sum, entry) => sum + entry.payload.length + 48, 64);
+  return entries.reduce((sum, entry) => sum + entry.payload.length + 48, 128);
 }
 
 /** A varint field with a one-byte tag; 0 is left out. */

@@ -8,18 +8,24 @@ import { WireError, WireReader, WireWriter } from "../../protobuf/wire.js";
 /** Version of this protocol; the lower of both sides is spoken. */
 export const protocolVersion = 1;
 
+const noBytes: Uint8Array = new Uint8Array(0);
+
 export interface Hello {
   readonly clusterId: number;
   readonly node: NodeId;
   readonly engine: string;
   readonly protocolVersion: number;
   readonly incarnation: number;
+  /** Index of an applied membership that counts the speaker as a member; 0 when it knows none. */
+  readonly memberAsOf: Index;
 }
 
 /** How the messages of one engine are encoded, and in which field of ExchangeRequest they travel. */
 export interface MessageCodec<M> {
   readonly field: number;
-  encode(message: M): Uint8Array;
+  /** Bytes of the encoded message, at most. */
+  bound(message: M): number;
+  encode(message: M, writer: WireWriter): void;
   /** Throws WireError on what is not a message of this engine. Keeps views into `bytes`. */
   decode(bytes: Uint8Array): M;
 }
@@ -41,6 +47,18 @@ export type Exchanged<M> =
       readonly index: Index | undefined;
     }
   | {
+      readonly kind: "question";
+      readonly group: number;
+      readonly id: number;
+      readonly question: Uint8Array;
+    }
+  | {
+      readonly kind: "answer";
+      readonly group: number;
+      readonly id: number;
+      readonly answer: Uint8Array | undefined;
+    }
+  | {
       readonly kind: "refused";
       readonly group: number;
       readonly epoch: Term;
@@ -48,7 +66,15 @@ export type Exchanged<M> =
       readonly reason: string;
     };
 
-const field = { hello: 1, forwarded: 3, readBarrier: 4, readIndex: 5, refused: 6 } as const;
+const field = {
+  hello: 1,
+  forwarded: 3,
+  readBarrier: 4,
+  readIndex: 5,
+  refused: 6,
+  question: 7,
+  answer: 8,
+} as const;
 
 export function encodeHello(hello: Hello): Uint8Array {
   return new WireWriter(64)
@@ -57,6 +83,7 @@ export function encodeHello(hello: Hello): Uint8Array {
     .string(3, hello.engine)
     .uint(4, hello.protocolVersion)
     .uint(5, hello.incarnation)
+    .uint(6, hello.memberAsOf)
     .finish();
 }
 
@@ -67,6 +94,7 @@ export function decodeHello(bytes: Uint8Array): Hello {
   let engine = "";
   let version = 0;
   let incarnation = 0;
+  let memberAsOf = 0;
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === 8) clusterId = reader.varint();
@@ -74,9 +102,10 @@ export function decodeHello(bytes: Uint8Array): Hello {
     else if (tag === 26) engine = reader.string();
     else if (tag === 32) version = reader.varint();
     else if (tag === 40) incarnation = reader.varint();
+    else if (tag === 48) memberAsOf = reader.varint();
     else reader.skip(tag);
   }
-  return { clusterId, node, engine, protocolVersion: version, incarnation };
+  return { clusterId, node, engine, protocolVersion: version, incarnation, memberAsOf };
 }
 
 export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M>): Uint8Array {
@@ -84,18 +113,19 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
     case "hello":
       return wrap(field.hello, encodeHello(exchanged.hello));
     case "consensus": {
-      const message = codec.encode(exchanged.message);
-      const inner = new WireWriter(message.length + 24)
-        .uint(1, exchanged.group)
-        .bytes(2, message, true)
-        .finish();
-      return wrap(codec.field, inner);
+      const writer = new WireWriter(codec.bound(exchanged.message) + 32);
+      const outer = writer.begin(codec.field);
+      const inner = writer.uint(1, exchanged.group).begin(2);
+      codec.encode(exchanged.message, writer);
+      return writer.end(inner).end(outer).finish();
     }
     case "forwarded": {
-      const bytes = exchanged.batches.reduce((sum, batch) => sum + batch.length + 12, 32);
-      const inner = new WireWriter(bytes).uint(1, exchanged.group);
-      for (const batch of exchanged.batches) inner.bytes(2, batch, true);
-      return wrap(field.forwarded, inner.uint(3, exchanged.epoch).finish());
+      const bytes = exchanged.batches.reduce((sum, batch) => sum + batch.length + 12, 48);
+      const writer = new WireWriter(bytes);
+      const outer = writer.begin(field.forwarded);
+      writer.uint(1, exchanged.group);
+      for (const batch of exchanged.batches) writer.bytes(2, batch, true);
+      return writer.uint(3, exchanged.epoch).end(outer).finish();
     }
     case "readBarrier":
       return wrap(
@@ -112,6 +142,10 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
           .bool(4, exchanged.index === undefined)
           .finish(),
       );
+    case "question":
+      return wrap(field.question, encodeQuestion(exchanged.group, exchanged.id, exchanged.question));
+    case "answer":
+      return wrap(field.answer, encodeQuestion(exchanged.group, exchanged.id, exchanged.answer));
     case "refused": {
       const packed = new WireWriter(exchanged.sequences.length * 8 + 16);
       for (const sequence of exchanged.sequences) packed.varint(sequence);
@@ -128,6 +162,16 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
     default:
       throw new Error(`cannot encode ${String(exchanged satisfies never)}`);
   }
+}
+
+/** A question, or an answer, which is refused when undefined. */
+function encodeQuestion(group: number, id: number, payload: Uint8Array | undefined): Uint8Array {
+  return new WireWriter(48 + (payload?.length ?? 0))
+    .uint(1, group)
+    .uint(2, id)
+    .bytes(3, payload ?? noBytes)
+    .bool(4, payload === undefined)
+    .finish();
 }
 
 function wrap(number: number, inner: Uint8Array): Uint8Array {
@@ -150,6 +194,7 @@ export function decodeExchange<M>(bytes: Uint8Array, codec: MessageCodec<M>): Ex
     else if (number === codec.field) found = decodeConsensus(inner, codec);
     else if (number === field.forwarded) found = decodeForwarded(inner);
     else if (number === field.refused) found = decodeRefused(inner);
+    else if (number === field.question || number === field.answer) found = decodeQuestion(inner, number);
     else if (number === field.readBarrier || number === field.readIndex) found = decodeRead(inner, number);
   }
   return found;
@@ -202,6 +247,24 @@ function decodeRefused<M>(inner: Uint8Array): Exchanged<M> {
     else reader.skip(tag);
   }
   return { kind: "refused", group, epoch, sequences, reason };
+}
+
+function decodeQuestion<M>(inner: Uint8Array, number: number): Exchanged<M> {
+  const reader = new WireReader(inner);
+  let group = 0;
+  let id = 0;
+  let payload = noBytes;
+  let refused = false;
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === 8) group = reader.varint();
+    else if (tag === 16) id = reader.varint();
+    else if (tag === 26) payload = reader.bytes();
+    else if (tag === 32) refused = reader.varint() !== 0;
+    else reader.skip(tag);
+  }
+  if (number === field.question) return { kind: "question", group, id, question: payload };
+  return { kind: "answer", group, id, answer: refused ? undefined : payload };
 }
 
 function decodeRead<M>(inner: Uint8Array, number: number): Exchanged<M> {

@@ -3,7 +3,7 @@
 
 import type { PaxosMessage } from "../../consensus/paxos/messages.js";
 import type { Entry } from "../../consensus/types.js";
-import { WireError, WireReader, WireWriter } from "../../protobuf/wire.js";
+import { WireError, WireReader, type WireWriter } from "../../protobuf/wire.js";
 import { decodeEntry, entriesBytes, writeEntry } from "./entry-codec.js";
 import type { MessageCodec } from "./exchange-codec.js";
 
@@ -34,37 +34,45 @@ const entriesField: Readonly<Record<number, number>> = {
   [body.accept]: 4,
 };
 
-export const paxosCodec: MessageCodec<PaxosMessage> = { field: 7, encode, decode };
+export const paxosCodec: MessageCodec<PaxosMessage> = { field: 9, bound, encode, decode };
 
-function encode(message: PaxosMessage): Uint8Array {
-  const inner = encodeBody(message);
-  return new WireWriter(inner.length + 24)
-    .uint(1, message.round)
-    .bytes(body[message.kind], inner, true)
-    .finish();
+function encode(message: PaxosMessage, writer: WireWriter): void {
+  writer.uint(1, message.round);
+  const start = writer.begin(body[message.kind]);
+  encodeBody(message, writer);
+  writer.end(start);
 }
 
-function encodeBody(message: PaxosMessage): Uint8Array {
-  const writer = new WireWriter("entries" in message ? entriesBytes(message.entries) : 64);
+/** Bytes of the encoded message, at most. */
+function bound(message: PaxosMessage): number {
+  return "entries" in message ? entriesBytes(message.entries) : 96;
+}
+
+function encodeBody(message: PaxosMessage, writer: WireWriter): void {
   switch (message.kind) {
     case "ask":
-      return writer.uint(1, message.inquiry).finish();
+      writer.uint(1, message.inquiry);
+      return;
     case "answer":
-      return writer.uint(1, message.inquiry).bool(2, message.happy).finish();
+      writer.uint(1, message.inquiry).bool(2, message.happy);
+      return;
     case "prepare":
-      return writer.bool(1, message.transfer).bool(2, message.leading).uint(3, message.session).finish();
+      writer.bool(1, message.transfer).bool(2, message.leading).uint(3, message.session);
+      return;
     case "promise":
-      return writer
+      writer
         .uint(1, message.accepted)
         .uint(2, message.lastIndex)
         .uint(3, message.decided)
-        .uint(4, message.session)
-        .finish();
+        .uint(4, message.session);
+      return;
     case "fetch":
-      return writer.uint(1, message.from).finish();
+      writer.uint(1, message.from);
+      return;
     case "chunk":
       writer.uint(1, message.from).uint(3, message.accepted).uint(4, message.lastIndex);
-      return withEntries(writer, body.chunk, message.entries);
+      writeEntries(writer, body.chunk, message.entries);
+      return;
     case "acceptSync":
       writer
         .uint(1, message.session)
@@ -72,37 +80,42 @@ function encodeBody(message: PaxosMessage): Uint8Array {
         .uint(3, message.decided)
         .uint(4, message.previousIndex)
         .bool(6, message.last);
-      return withEntries(writer, body.acceptSync, message.entries);
+      writeEntries(writer, body.acceptSync, message.entries);
+      return;
     case "accept":
       writer.uint(1, message.session).uint(2, message.sequence).uint(3, message.decided);
-      return withEntries(writer, body.accept, message.entries);
+      writeEntries(writer, body.accept, message.entries);
+      return;
     case "decide":
-      return writer
+      writer
         .uint(1, message.session)
         .uint(2, message.sequence)
         .uint(3, message.decided)
-        .bool(4, message.asks)
-        .finish();
+        .bool(4, message.asks);
+      return;
     case "accepted":
-      return writer.uint(1, message.index).finish();
+      writer.uint(1, message.index);
+      return;
     case "prepareRequest":
-      return writer.uint(1, message.session).finish();
+      writer.uint(1, message.session);
+      return;
     case "heartbeat":
-      return writer.uint(1, message.decided).uint(2, message.readPosition).finish();
+      writer.uint(1, message.decided).uint(2, message.readPosition);
+      return;
     case "heartbeatReply":
-      return writer.uint(1, message.readPosition).finish();
+      writer.uint(1, message.readPosition);
+      return;
     case "notAccepted":
     case "takeOver":
-      return writer.finish();
+      return;
     default:
       throw new Error(`cannot encode ${String(message satisfies never)}`);
   }
 }
 
-function withEntries(writer: WireWriter, kind: number, entries: readonly Entry[]): Uint8Array {
+function writeEntries(writer: WireWriter, kind: number, entries: readonly Entry[]): void {
   const field = entriesField[kind]!;
   for (const entry of entries) writeEntry(writer, field, entry);
-  return writer.finish();
 }
 
 function decode(bytes: Uint8Array): PaxosMessage {

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSJrCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgEEg8KB25vZGVfaWQYAiABKAQSDgoGZW5naW5lGAMgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBCABKA0SEwoLaW5jYXJuYXRpb24YBSABKAQiyQMKD0V4Y2hhbmdlUmVxdWVzdBIsCgVoZWxsbxgBIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvSAASNgoEcmFmdBgCIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkdyb3VwUmFmdE1lc3NhZ2VIABI9Cglwcm9wb3NhbHMYAyABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Gb3J3YXJkZWRQcm9wb3NhbHNIABJACgxyZWFkX2JhcnJpZXIYBCABKAsyKC5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlcXVlc3RIABJIChNyZWFkX2JhcnJpZXJfYW5zd2VyGAUgASgLMikucXVvcmF0ZS5jb25zZW5zdXMudjEuUmVhZEJhcnJpZXJSZXNwb25zZUgAEkMKEXByb3Bvc2Fsc19yZWZ1c2VkGAYgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuUHJvcG9zYWxzUmVmdXNlZEgAEjgKBXBheG9zGAcgASgLMicucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBQYXhvc01lc3NhZ2VIAEIGCgRib2R5Ij4KEEV4Y2hhbmdlUmVzcG9uc2USKgoFaGVsbG8YASABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbyJVChBHcm91cFJhZnRNZXNzYWdlEg0KBWdyb3VwGAEgASgNEjIKB21lc3NhZ2UYAiABKAsyIS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SYWZ0TWVzc2FnZSJXChFHcm91cFBheG9zTWVzc2FnZRINCgVncm91cBgBIAEoDRIzCgdtZXNzYWdlGAIgASgLMiIucXVvcmF0ZS5jb25zZW5zdXMudjEuUGF4b3NNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCKdAQoPU25hcHNob3RSZXF1ZXN0EjYKBmhlYWRlchgBIAEoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90SGVhZGVySAASDwoFY2h1bmsYAiABKAxIABI4Cgd0cmFpbGVyGAMgASgLMiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RUcmFpbGVySABCBwoFcGllY2UiqwEKDlNuYXBzaG90SGVhZGVyEg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEgwKBHRlcm0YAyABKAQSDQoFaW5kZXgYBCABKAQSEgoKaW5kZXhfdGVybRgFIAEoBBISCgptZW1iZXJzaGlwGAYgASgMEhgKEG1lbWJlcnNoaXBfaW5kZXgYByABKAQiLwoPU25hcHNob3RUcmFpbGVyEg0KBWNyYzMyGAEgASgNEg0KBWJ5dGVzGAIgASgEIjUKEFNuYXBzaG90UmVzcG9uc2USEQoJaW5zdGFsbGVkGAEgASgIEg4KBnJlYXNvbhgCIAEoCSK1AQoOQ29udHJvbFJlcXVlc3QSDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SQwoRbWVtYmVyc2hpcF9jaGFuZ2UYAyABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwQ2hhbmdlSAASFQoLdHJhbnNmZXJfdG8YBCABKARIAEILCglvcGVyYXRpb24iZwoQTWVtYmVyc2hpcENoYW5nZRIzCgVzdGVwcxgBIAMoCzIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwEg0KBWpvaW50GAIgASgIEg8KB2NvbnRleHQYAyABKAwi0wEKDk1lbWJlcnNoaXBTdGVwEkEKCW9wZXJhdGlvbhgBIAEoDjIuLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBTdGVwLk9wZXJhdGlvbhIMCgRub2RlGAIgASgEInAKCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIXChNPUEVSQVRJT05fQUREX1ZPVEVSEAESGQoVT1BFUkFUSU9OX0FERF9MRUFSTkVSEAISFAoQT1BFUkFUSU9OX1JFTU9WRRADIhEKD0Rpc2NvdmVyUmVxdWVzdCJdChBEaXNjb3ZlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAQSDgoGZW5naW5lGAIgASgJEiUKB21lbWJlcnMYAyADKAsyFC5ldGNkc2VydmVycGIuTWVtYmVyIkEKD0NvbnRyb2xSZXNwb25zZRINCgVlcnJvchgBIAEoCRIPCgd1bmtub3duGAIgASgIEg4KBmRldGFpbBgDIAEoCTL8AgoLUGVlclNlcnZpY2USXQoIRXhjaGFuZ2USJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJbCghTbmFwc2hvdBIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90UmVzcG9uc2UoARJWCgdDb250cm9sEiQucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlcXVlc3QaJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVzcG9uc2USWQoIRGlzY292ZXISJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5EaXNjb3ZlclJlc3BvbnNlYgZwcm90bzM", [file_etcdserverpb_rpc, file_quorate_consensus_v1_paxos, file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSKBAQoFSGVsbG8SEgoKY2x1c3Rlcl9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgEEg4KBmVuZ2luZRgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgEEhQKDG1lbWJlcl9hc19vZhgGIAEoBCK5BAoPRXhjaGFuZ2VSZXF1ZXN0EiwKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG9IABI2CgRyYWZ0GAIgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBSYWZ0TWVzc2FnZUgAEj0KCXByb3Bvc2FscxgDIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkZvcndhcmRlZFByb3Bvc2Fsc0gAEkAKDHJlYWRfYmFycmllchgEIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJlYWRCYXJyaWVyUmVxdWVzdEgAEkgKE3JlYWRfYmFycmllcl9hbnN3ZXIYBSABKAsyKS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlc3BvbnNlSAASQwoRcHJvcG9zYWxzX3JlZnVzZWQYBiABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5Qcm9wb3NhbHNSZWZ1c2VkSAASOAoIcXVlc3Rpb24YByABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5MZWFkZXJRdWVzdGlvbkgAEjQKBmFuc3dlchgIIAEoCzIiLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkxlYWRlckFuc3dlckgAEjgKBXBheG9zGAkgASgLMicucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBQYXhvc01lc3NhZ2VIAEIGCgRib2R5Ij4KEEV4Y2hhbmdlUmVzcG9uc2USKgoFaGVsbG8YASABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbyJVChBHcm91cFJhZnRNZXNzYWdlEg0KBWdyb3VwGAEgASgNEjIKB21lc3NhZ2UYAiABKAsyIS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SYWZ0TWVzc2FnZSJXChFHcm91cFBheG9zTWVzc2FnZRINCgVncm91cBgBIAEoDRIzCgdtZXNzYWdlGAIgASgLMiIucXVvcmF0ZS5jb25zZW5zdXMudjEuUGF4b3NNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCI9Cg5MZWFkZXJRdWVzdGlvbhINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBIQCghxdWVzdGlvbhgDIAEoDCJKCgxMZWFkZXJBbnN3ZXISDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDgoGYW5zd2VyGAMgASgMEg8KB3JlZnVzZWQYBCABKAginQEKD1NuYXBzaG90UmVxdWVzdBI2CgZoZWFkZXIYASABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdEhlYWRlckgAEg8KBWNodW5rGAIgASgMSAASOAoHdHJhaWxlchgDIAEoCzIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90VHJhaWxlckgAQgcKBXBpZWNlIqsBCg5TbmFwc2hvdEhlYWRlchINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEgoKbWVtYmVyc2hpcBgGIAEoDBIYChBtZW1iZXJzaGlwX2luZGV4GAcgASgEIi8KD1NuYXBzaG90VHJhaWxlchINCgVjcmMzMhgBIAEoDRINCgVieXRlcxgCIAEoBCI1ChBTbmFwc2hvdFJlc3BvbnNlEhEKCWluc3RhbGxlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkitQEKDkNvbnRyb2xSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEkMKEW1lbWJlcnNoaXBfY2hhbmdlGAMgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcENoYW5nZUgAEhUKC3RyYW5zZmVyX3RvGAQgASgESABCCwoJb3BlcmF0aW9uImcKEE1lbWJlcnNoaXBDaGFuZ2USMwoFc3RlcHMYASADKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcBINCgVqb2ludBgCIAEoCBIPCgdjb250ZXh0GAMgASgMItMBCg5NZW1iZXJzaGlwU3RlcBJBCglvcGVyYXRpb24YASABKA4yLi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcC5PcGVyYXRpb24SDAoEbm9kZRgCIAEoBCJwCglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASFwoTT1BFUkFUSU9OX0FERF9WT1RFUhABEhkKFU9QRVJBVElPTl9BRERfTEVBUk5FUhACEhQKEE9QRVJBVElPTl9SRU1PVkUQAyIRCg9EaXNjb3ZlclJlcXVlc3QiXQoQRGlzY292ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgEEg4KBmVuZ2luZRgCIAEoCRIlCgdtZW1iZXJzGAMgAygLMhQuZXRjZHNlcnZlcnBiLk1lbWJlciJBCg9Db250cm9sUmVzcG9uc2USDQoFZXJyb3IYASABKAkSDwoHdW5rbm93bhgCIAEoCBIOCgZkZXRhaWwYAyABKAky/AIKC1BlZXJTZXJ2aWNlEl0KCEV4Y2hhbmdlEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXNwb25zZSgBMAESWwoIU25hcHNob3QSJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlc3BvbnNlKAESVgoHQ29udHJvbBIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXF1ZXN0GiUucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlc3BvbnNlElkKCERpc2NvdmVyEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_etcdserverpb_rpc, file_quorate_consensus_v1_paxos, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -58,6 +58,14 @@ export type Hello = Message<"quorate.consensus.v1.Hello"> & {
    * @generated from field: uint64 incarnation = 5;
    */
   incarnation: bigint;
+
+  /**
+   * Index of an applied membership entry that counts the speaker as a member; 0 when it knows none.
+   * A callee that has applied as much, and does not count it as a member, knows that it was removed.
+   *
+   * @generated from field: uint64 member_as_of = 6;
+   */
+  memberAsOf: bigint;
 };
 
 /**
@@ -128,9 +136,25 @@ export type ExchangeRequest = Message<"quorate.consensus.v1.ExchangeRequest"> & 
     case: "proposalsRefused";
   } | {
     /**
+     * Asks the leader something that the log does not hold.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderQuestion question = 7;
+     */
+    value: LeaderQuestion;
+    case: "question";
+  } | {
+    /**
+     * Answers a LeaderQuestion.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderAnswer answer = 8;
+     */
+    value: LeaderAnswer;
+    case: "answer";
+  } | {
+    /**
      * Consensus message of the Multi-Paxos engine.
      *
-     * @generated from field: quorate.consensus.v1.GroupPaxosMessage paxos = 7;
+     * @generated from field: quorate.consensus.v1.GroupPaxosMessage paxos = 9;
      */
     value: GroupPaxosMessage;
     case: "paxos";
@@ -370,6 +394,84 @@ export const ReadBarrierResponseSchema: GenMessage<ReadBarrierResponse> = /*@__P
   messageDesc(file_quorate_consensus_v1_peer, 8);
 
 /**
+ * LeaderQuestion asks for what the leader alone knows and keeps in memory, or has it change that,
+ * such as the time that leases have left. It may be asked again, of the same leader or the next.
+ *
+ * @generated from message quorate.consensus.v1.LeaderQuestion
+ */
+export type LeaderQuestion = Message<"quorate.consensus.v1.LeaderQuestion"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Chosen by the asking node, never used twice, echoed in the answer.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The question: a quorate.lease.v1.LeaseQuestion.
+   *
+   * @generated from field: bytes question = 3;
+   */
+  question: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderQuestion.
+ * Use `create(LeaderQuestionSchema)` to create a new message.
+ */
+export const LeaderQuestionSchema: GenMessage<LeaderQuestion> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 9);
+
+/**
+ * LeaderAnswer is the answer to a LeaderQuestion.
+ *
+ * @generated from message quorate.consensus.v1.LeaderAnswer
+ */
+export type LeaderAnswer = Message<"quorate.consensus.v1.LeaderAnswer"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Echo of the question.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The answer to that kind of question.
+   *
+   * @generated from field: bytes answer = 3;
+   */
+  answer: Uint8Array;
+
+  /**
+   * True when the addressed node does not lead, or cannot answer yet.
+   *
+   * @generated from field: bool refused = 4;
+   */
+  refused: boolean;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderAnswer.
+ * Use `create(LeaderAnswerSchema)` to create a new message.
+ */
+export const LeaderAnswerSchema: GenMessage<LeaderAnswer> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 10);
+
+/**
  * SnapshotRequest is one piece of a snapshot stream: a header, then chunks, then a trailer.
  *
  * @generated from message quorate.consensus.v1.SnapshotRequest
@@ -412,7 +514,7 @@ export type SnapshotRequest = Message<"quorate.consensus.v1.SnapshotRequest"> & 
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 9);
+  messageDesc(file_quorate_consensus_v1_peer, 11);
 
 /**
  * SnapshotHeader describes what follows.
@@ -475,7 +577,7 @@ export type SnapshotHeader = Message<"quorate.consensus.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 10);
+  messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
  * SnapshotTrailer ends the stream.
@@ -503,7 +605,7 @@ export type SnapshotTrailer = Message<"quorate.consensus.v1.SnapshotTrailer"> & 
  * Use `create(SnapshotTrailerSchema)` to create a new message.
  */
 export const SnapshotTrailerSchema: GenMessage<SnapshotTrailer> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 11);
+  messageDesc(file_quorate_consensus_v1_peer, 13);
 
 /**
  * SnapshotResponse tells whether the snapshot was installed.
@@ -531,7 +633,7 @@ export type SnapshotResponse = Message<"quorate.consensus.v1.SnapshotResponse"> 
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 12);
+  messageDesc(file_quorate_consensus_v1_peer, 14);
 
 /**
  * ControlRequest is one rare operation.
@@ -582,7 +684,7 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
  * Use `create(ControlRequestSchema)` to create a new message.
  */
 export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 15);
 
 /**
  * MembershipChange asks for a change of the set of members.
@@ -617,7 +719,7 @@ export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> 
  * Use `create(MembershipChangeSchema)` to create a new message.
  */
 export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 14);
+  messageDesc(file_quorate_consensus_v1_peer, 16);
 
 /**
  * MembershipStep changes the part of one node.
@@ -645,7 +747,7 @@ export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
  * Use `create(MembershipStepSchema)` to create a new message.
  */
 export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 15);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * Operation is what happens to the node.
@@ -686,7 +788,7 @@ export enum MembershipStep_Operation {
  * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
  */
 export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
-  enumDesc(file_quorate_consensus_v1_peer, 15, 0);
+  enumDesc(file_quorate_consensus_v1_peer, 17, 0);
 
 /**
  * DiscoverRequest asks for the callee's cluster.
@@ -701,7 +803,7 @@ export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & 
  * Use `create(DiscoverRequestSchema)` to create a new message.
  */
 export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 16);
+  messageDesc(file_quorate_consensus_v1_peer, 18);
 
 /**
  * DiscoverResponse describes the callee's cluster as the callee knows it.
@@ -736,7 +838,7 @@ export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> 
  * Use `create(DiscoverResponseSchema)` to create a new message.
  */
 export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 17);
+  messageDesc(file_quorate_consensus_v1_peer, 19);
 
 /**
  * ControlResponse is the outcome of a ControlRequest.
@@ -771,7 +873,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 18);
+  messageDesc(file_quorate_consensus_v1_peer, 20);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
@@ -782,8 +884,8 @@ export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
  */
 export const PeerService: GenService<{
   /**
-   * Exchange carries consensus messages, forwarded proposals and read barriers from the caller to
-   * the callee for as long as both live. The first request is a Hello; the only response is the
+   * Exchange carries consensus messages, forwarded proposals, read barriers and questions to the
+   * leader from the caller to the callee for as long as both live. The first request is a Hello; the only response is the
    * Hello of the callee, after which that direction stays silent until the stream ends.
    *
    * @generated from rpc quorate.consensus.v1.PeerService.Exchange
