@@ -8,8 +8,6 @@ import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
 import { members } from "../consensus/membership/change.js";
-import type { RaftMessage } from "../consensus/raft/messages.js";
-import { createRaft } from "../consensus/raft/raft.js";
 import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Lessor } from "../lease/lessor.js";
@@ -19,7 +17,6 @@ import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
-import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import type { GroupFailure } from "../replication/proposer.js";
 import { RpcChannel } from "../rpc/client.js";
@@ -37,6 +34,7 @@ import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
 import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
 import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
+import { type Protocol, protocolOf } from "./protocols.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -97,8 +95,9 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
 
 export class Node {
   private readonly self: Hello;
-  private readonly group: Group<RaftMessage>;
-  private readonly network: PeerNetwork<RaftMessage>;
+  private readonly protocol: Protocol<unknown>;
+  private readonly group: Group<unknown>;
+  private readonly network: PeerNetwork<unknown>;
   private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
@@ -131,6 +130,7 @@ export class Node {
     private readonly flusher: TurnFlusher,
   ) {
     const { identity, state, restored } = storage;
+    this.protocol = protocolOf(config.consensus);
     const incarnation = randomInt(1, 2 ** 47);
     this.self = {
       clusterId: Number.parseInt(identity.clusterId, 16),
@@ -154,10 +154,10 @@ export class Node {
     this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
-    this.network = new PeerNetwork<RaftMessage>({
+    this.network = new PeerNetwork<unknown>({
       group: 0,
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       open: (node) => {
         const address = this.addresses.find(node);
         return address === undefined ? undefined : open(address);
@@ -177,7 +177,7 @@ export class Node {
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
-    const engine = createRaft({
+    const engine = this.protocol.createEngine({
       id: this.self.node,
       electionTicks,
       heartbeatTicks: 1,
@@ -198,7 +198,7 @@ export class Node {
       ...scheduler,
       electionTimeoutMs: config.electionTimeoutMs,
     });
-    this.group = new Group<RaftMessage>({
+    this.group = new Group<unknown>({
       group: 0,
       node: this.self.node,
       incarnation,
@@ -233,9 +233,9 @@ export class Node {
   async start(): Promise<void> {
     const { config, log } = this;
     const peerObserver = this.metrics.peerObserver();
-    const peers = peerMethods<RaftMessage>({
+    const peers = peerMethods<unknown>({
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
