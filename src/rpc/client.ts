@@ -210,7 +210,7 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
   }
 
   ping(answered: (roundTripMs: number) => void): boolean {
-    return this.ready && this.connection !== undefined && this.connection.measure(answered);
+    return this.ready && this.connection?.measure(answered) === true;
   }
 
   onClose(listener: (reason: string) => void): void {
