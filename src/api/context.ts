@@ -57,6 +57,8 @@ export interface ApiContext {
   storageSizes(): StorageSizes;
   /** Hash over the whole store, unsigned 32-bit; for tests and comparison of stopped clusters. */
   hash(): Promise<number>;
+  /** The store has outgrown its quota: requests that add to it are refused. */
+  readonly spaceExceeded?: boolean;
   readonly limits: ApiLimits;
   /** False lets membership changes through that leave fewer started voters than a majority. Default true. */
   readonly strictReconfiguration?: boolean;

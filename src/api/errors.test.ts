@@ -67,6 +67,8 @@ test("a failure of the group becomes etcd's error for it", () => {
     badTransferee: errors.badLeaderTransferee,
     learnerNotReady: errors.learnerNotReady,
     unhealthy: errors.unhealthy,
+    peerUrlExists: errors.peerUrlExists,
+    tooManyLearners: errors.tooManyLearners,
   };
   for (const [reason, error] of Object.entries(expected) as [GroupFailure["reason"], ApiError][]) {
     assert.equal(errorOfFailure({ kind: "failed", reason, outcome: "refused" }), error);

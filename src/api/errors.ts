@@ -83,6 +83,10 @@ export function errorOfFailure(failure: GroupFailure): ApiError {
       return errors.badLeaderTransferee;
     case "learnerNotReady":
       return errors.learnerNotReady;
+    case "peerUrlExists":
+      return errors.peerUrlExists;
+    case "tooManyLearners":
+      return errors.tooManyLearners;
     default:
       return failure.reason satisfies never;
   }

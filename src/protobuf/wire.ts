@@ -93,6 +93,28 @@ export class WireWriter {
     return value === "" ? this : this.bytes(field, Buffer.from(value, "utf8"));
   }
 
+  /**
+   * Begins a sub-message whose length is not known yet: five bytes are kept for it, so that nothing has
+   * to be copied later. Returns what end() wants. Decoders take a length padded like this as any other.
+   */
+  begin(field: number): number {
+    this.varint(field * 8 + 2);
+    this.reserve(5);
+    this.at += 5;
+    return this.at;
+  }
+
+  /** Ends the sub-message begun at `start`: at most 2^32 - 1 bytes. */
+  end(start: number): this {
+    let length = this.at - start;
+    for (let at = start - 5; at < start - 1; at++) {
+      this.buffer[at] = (length & 127) | 128;
+      length = Math.floor(length / 128);
+    }
+    this.buffer[start - 1] = length;
+    return this;
+  }
+
   /** Tag and length of a sub-message of `length` bytes that is written next. */
   header(field: number, length: number): this {
     return this.varint(field * 8 + 2).varint(length);

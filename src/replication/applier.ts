@@ -160,7 +160,7 @@ export class Applier {
     const { entry, commands, own, results } = position;
     while (position.next < commands.length) {
       const command = commands[position.next]!;
-      const preparing = position.prepared ? undefined : stateMachine.prepare(command);
+      const preparing = position.prepared ? undefined : stateMachine.prepare(command, own !== undefined);
       if (preparing !== undefined) {
         this.waiting = true;
         position.prepared = true;
@@ -197,8 +197,8 @@ export class Applier {
     this.appliedIndex = entry.index;
     if (own !== undefined) {
       own.times.applied = this.options.scheduler.now();
-      this.options.queue.remove(own);
-      this.options.answer(own, results);
+      // Its time may have run out while it waited for values: then it has been answered.
+      if (this.options.queue.remove(own)) this.options.answer(own, results);
     }
     if (entry.epoch > this.epoch) {
       this.epoch = entry.epoch;
@@ -206,8 +206,15 @@ export class Applier {
     }
   }
 
-  /** True when nothing is being applied and nothing waits. */
-  get idle(): boolean {
-    return this.backlog === 0;
+  /** Resolves once nothing is being applied and nothing waits, or the applier was stopped. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.backlog === 0 || this.stopped) return resolve();
+        this.run();
+        this.options.scheduler.defer(look);
+      };
+      look();
+    });
   }
 }

@@ -25,8 +25,10 @@ class Journal implements StateMachine {
   applied: SnapshotMeta = { id: { index: 1, epoch: 1 }, membership, membershipIndex: 1 };
   overloaded = false;
   readonly commands: string[] = [];
+  /** What "slow" commands wait for. */
+  fetching: Promise<void> = Promise.resolve();
   prepare(command: Uint8Array): Promise<void> | undefined {
-    return Buffer.from(command).toString().startsWith("slow") ? Promise.resolve() : undefined;
+    return Buffer.from(command).toString().startsWith("slow") ? this.fetching : undefined;
   }
   apply(command: Uint8Array, _id: EntryId, wantResult: boolean, request: unknown): unknown {
     this.commands.push(Buffer.from(command).toString());
@@ -75,6 +77,11 @@ class Cluster {
   readonly groups = new Map<NodeId, Group<RaftMessage>>();
   readonly journals = new Map<NodeId, Journal>();
   readonly cut = new Set<string>();
+  snapshotsSent = 0;
+  /** Snapshots arrive when this has resolved. */
+  underWay: Promise<void> = Promise.resolve();
+  /** Answers to read barriers are lost on these ways. */
+  readonly mute = new Set<string>();
   private seed = 1;
 
   constructor(retainedLogBytes = 1 << 20) {
@@ -115,8 +122,13 @@ class Cluster {
       requestTimeoutMs: 7000,
       electionTimeoutMs: 1000,
       retainedLogBytes,
+      retainedLogEntries: 1_000_000,
       restoredEntries: [],
       strictReconfiguration: true,
+      objection: () => {
+        const { learners } = journal.applied.membership;
+        return learners.length > 0 ? "tooManyLearners" : undefined;
+      },
       fatal: (error) => {
         throw error;
       },
@@ -146,13 +158,17 @@ class Cluster {
         ),
       refuse: (node, epoch, sequences) => void to(node, (group) => group.receiveRefusal(epoch, sequences)),
       askReadIndex: (node, id) => to(node, (group) => group.receiveReadBarrier(from, id)),
-      answerReadIndex: (node, id, index) => void to(node, (group) => group.receiveReadIndex(id, index)),
+      answerReadIndex: (node, id, index) => {
+        if (!this.mute.has(`${from}>${node}`)) to(node, (group) => group.receiveReadIndex(id, index));
+      },
       control: (node, change) => this.groups.get(node)!.receiveControl(change),
       sendSnapshot: async (node, epoch, stateMachine) => {
         const { meta, chunks } = await stateMachine.snapshot();
         const sink = await this.journals.get(node)!.receiveSnapshot(meta);
         for await (const chunk of chunks) await sink.write(chunk);
         await sink.finish();
+        this.snapshotsSent++;
+        await this.underWay;
         if (!(await this.groups.get(node)!.receiveSnapshot(from, epoch, meta, sink)))
           throw new Error("refused");
         return meta.id.index;
@@ -289,7 +305,8 @@ test("a follower behind the log catches up by snapshot", async () => {
     await cluster.settle();
     await written;
   }
-  await cluster.ticks(3);
+  // The log is not kept for a follower that has been silent for an election timeout.
+  await cluster.ticks(15);
   assert.ok(cluster.groups.get(leader)!.status.firstIndex > 50);
   cluster.cut.clear();
   await cluster.ticks(40);
@@ -315,9 +332,9 @@ test("a late refusal of an earlier attempt does not make a batch travel twice", 
   const leader = await cluster.leader();
   const written = propose(cluster.groups.get(leader)!, "once");
   const group = cluster.groups.get(leader)!;
-  // The first batch of a node has sequence 1; it is under way in the present epoch.
+  // The first batch of a node follows its incarnation; it is under way in the present epoch.
   await cluster.settle();
-  group.receiveRefusal(group.epoch - 1, [1]);
+  group.receiveRefusal(group.epoch - 1, [leader * 1000 + 1]);
   await cluster.ticks(3);
   await written;
   for (const journal of cluster.journals.values()) assert.deepEqual(journal.commands, ["once"]);
@@ -346,4 +363,109 @@ test("a batch whose fate a snapshot hides is reported as unknown, never sent aga
   const journal = cluster.journals.get(behind)!.commands;
   assert.equal(journal.filter((command) => command === "hidden").length, 1);
   assert.equal(journal.length, 201);
+});
+
+test("a command whose time runs out while it is being applied is answered once", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const journal = cluster.journals.get(leader)!;
+  let fetched: () => void = () => {};
+  journal.fetching = new Promise((resolve) => {
+    fetched = resolve;
+  });
+  const answers: unknown[] = [];
+  cluster.groups.get(leader)!.propose(Buffer.from("slow x"), undefined, (result) => answers.push(result));
+  await cluster.ticks(80);
+  assert.deepEqual(answers, [{ kind: "failed", reason: "timeout", outcome: "unknown" }]);
+  fetched();
+  await cluster.ticks(2);
+  assert.equal(answers.length, 1);
+  assert.deepEqual(journal.commands, ["slow x"]);
+});
+
+test("a read whose answer was lost on its way is asked again within an election timeout", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const follower = leader === 1 ? 2 : 1;
+  let answers = 0;
+  cluster.mute.add(`${leader}>${follower}`);
+  cluster.groups.get(follower)!.readBarrier((failure) => {
+    assert.equal(failure, undefined);
+    answers++;
+  });
+  await cluster.ticks(2);
+  assert.equal(answers, 0);
+  cluster.mute.clear();
+  await cluster.ticks(12);
+  assert.equal(answers, 1);
+});
+
+test("what was said to an earlier life of a node means nothing to the next", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const group = cluster.groups.get(leader)!;
+  cluster.isolate(leader);
+  let read = false;
+  group.readBarrier(() => {
+    read = true;
+  });
+  const written = propose(group, "once");
+  await cluster.ticks(1);
+  // The first barrier and the first batch of a life whose numbers began elsewhere.
+  group.receiveReadIndex(1, 1);
+  group.receiveRefusal(group.epoch, [1]);
+  await cluster.ticks(2);
+  assert.equal(read, false);
+  cluster.cut.clear();
+  await cluster.ticks(3);
+  await written;
+  assert.equal(read, true);
+  for (const journal of cluster.journals.values()) assert.deepEqual(journal.commands, ["once"]);
+});
+
+test("two changes that exclude each other, asked of two nodes at once, do not both happen", async () => {
+  const cluster = new Cluster();
+  const leader = await cluster.leader();
+  const ask = (node: NodeId, learner: NodeId) =>
+    cluster.groups.get(node)!.changeMembership({
+      steps: [{ op: "addLearner", node: learner }],
+      context: new Uint8Array(0),
+    });
+  const asked = [ask(leader, 7), ask(leader === 1 ? 2 : 1, 8)];
+  await cluster.ticks(5);
+  const outcomes = (await Promise.all(asked)).map((outcome) => outcome?.reason);
+  assert.equal(outcomes.filter((reason) => reason === undefined).length, 1);
+  const third = ask(leader, 9);
+  await cluster.ticks(5);
+  assert.equal((await third)?.reason, "tooManyLearners");
+  assert.equal(cluster.journals.get(leader)!.applied.membership.learners.length, 1);
+});
+
+test("a follower whose snapshot took long catches up from the log, however much was written meanwhile", async () => {
+  const cluster = new Cluster(2000);
+  const leader = await cluster.leader();
+  const behind = leader === 3 ? 2 : 3;
+  const write = async (count: number): Promise<void> => {
+    for (let at = 0; at < count; at++) {
+      const written = propose(cluster.groups.get(leader)!, `command ${at}`);
+      await cluster.settle();
+      await written;
+      if (at % 10 === 0) await cluster.ticks(1);
+    }
+  };
+  cluster.isolate(behind);
+  await write(200);
+  let arrive: () => void = () => {};
+  cluster.underWay = new Promise((resolve) => {
+    arrive = resolve;
+  });
+  cluster.cut.clear();
+  await cluster.ticks(20);
+  assert.equal(cluster.snapshotsSent, 1);
+  // Twice what is retained for those who keep up.
+  await write(60);
+  arrive();
+  await cluster.ticks(20);
+  assert.deepEqual(cluster.journals.get(behind)!.commands, cluster.journals.get(leader)!.commands);
+  assert.equal(cluster.snapshotsSent, 1);
 });

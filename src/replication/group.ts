@@ -19,7 +19,7 @@ import type { GroupOptions } from "./group-options.js";
 import { LogTrimmer } from "./log-trimmer.js";
 import { LogWriter } from "./log-writer.js";
 import { MembershipDesk } from "./membership-desk.js";
-import { type Batch, type Done, ProposalQueue } from "./proposal-queue.js";
+import { type Batch, type Done, outcomeOf, ProposalQueue } from "./proposal-queue.js";
 import { failure, type GroupFailure, type GroupStatus, type Proposer } from "./proposer.js";
 import { ReadBarriers } from "./read-barriers.js";
 import { RemoteRequests } from "./remote-requests.js";
@@ -44,6 +44,8 @@ export class Group<M> implements Proposer {
   private holdReads = false;
   private installing = false;
   private stopped = false;
+  /** Index of the membership of the applied state. */
+  private membershipApplied: Index;
   private readonly remote = new RemoteRequests();
   private readonly snapshots: SnapshotDesk;
   /** Who leads, as far as this node knows; 0 when nobody. */
@@ -57,8 +59,9 @@ export class Group<M> implements Proposer {
     const status = this.engine.status();
     this.leader = status.leader;
     this.epoch = status.epoch;
+    this.membershipApplied = stateMachine.applied.membershipIndex;
     this.queue = new ProposalQueue({ node, incarnation, timeoutMs: requestTimeoutMs, ...queueLimits });
-    this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands);
+    this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands, incarnation);
     this.applier = new Applier({
       node,
       incarnation,
@@ -71,7 +74,7 @@ export class Group<M> implements Proposer {
       fatal: options.fatal,
     });
     this.log = new LogWriter<M>(options.group, options.wal, (message) => options.transport.send(message));
-    this.trimmer = new LogTrimmer(options.retainedLogBytes);
+    this.trimmer = new LogTrimmer(options.retainedLogBytes, options.retainedLogEntries);
     for (const entry of options.restoredEntries) this.trimmer.appended(entry);
     this.desk = new MembershipDesk<M>(this.engine, options, () => this.schedule());
     this.snapshots = new SnapshotDesk({
@@ -124,7 +127,7 @@ export class Group<M> implements Proposer {
 
   changeMembership(change: MembershipChange): Promise<GroupFailure | undefined> {
     if (this.stopped) return Promise.resolve(failure("stopped", "refused"));
-    if (this.leads) return this.desk.change(change);
+    if (this.leads) return this.receiveControl(change);
     if (this.leader === 0) return Promise.resolve(failure("noLeader", "refused"));
     return this.options.transport.control(this.leader, change);
   }
@@ -205,9 +208,11 @@ export class Group<M> implements Proposer {
     return outcome;
   }
 
-  /** A membership change that another node received. */
-  receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
-    if (!this.leads) return Promise.resolve(failure("notLeader", "refused"));
+  /** A membership change that this or another node was asked for; judged by what the leader has applied. */
+  async receiveControl(change: MembershipChange): Promise<GroupFailure | undefined> {
+    const refusal = await new Promise<GroupFailure | undefined>((resolve) => this.readBarrier(resolve));
+    if (refusal !== undefined) return refusal;
+    if (!this.leads) return failure("notLeader", "refused");
     return this.desk.change(change);
   }
 
@@ -262,6 +267,7 @@ export class Group<M> implements Proposer {
     this.holdReads = false;
     if (!this.installing) this.engine.step({ kind: "tick" });
     const now = this.options.scheduler.now();
+    this.barriers.askAgainBefore(now - this.options.electionTimeoutMs);
     for (const batch of this.queue.expired(now)) {
       this.fail(batch, failure(this.leader === 0 ? "noLeader" : "timeout", outcomeOf(batch)));
     }
@@ -291,7 +297,7 @@ export class Group<M> implements Proposer {
 
   private askReads(): void {
     if (this.holdReads || this.leader === 0 || !this.barriers.hasUnasked) return;
-    const ids = this.barriers.toAsk(this.epoch);
+    const ids = this.barriers.toAsk(this.epoch, this.options.scheduler.now());
     if (this.leads) return this.engine.step({ kind: "read", ids });
     for (const id of ids) {
       if (this.options.transport.askReadIndex(this.leader, id)) continue;
@@ -303,9 +309,10 @@ export class Group<M> implements Proposer {
   private handle(ready: Ready<M>): void {
     const { transport, observer } = this.options;
     for (const message of ready.messages) transport.send(message);
+    // Before the role: who asked this node while it led is refused, not forgotten.
+    if (ready.failed.length > 0) for (const failed of ready.failed) this.onFailure(failed);
     if (ready.role !== undefined) this.roleChanged(ready.role.leader, ready.role.epoch);
     if (ready.role !== undefined) observer?.roleChanged?.(ready.role);
-    if (ready.failed.length > 0) for (const failed of ready.failed) this.onFailure(failed);
     for (const { id, entry } of ready.appended) this.onAppended(id, entry.index, entry.epoch);
     if (ready.append?.snapshot !== undefined) return void this.install(ready, ready.append.snapshot);
     this.finish(ready);
@@ -395,12 +402,10 @@ export class Group<M> implements Proposer {
       }
       case "read": {
         const remote = this.remote.takeRead(failed.id);
-        if (remote === undefined) {
-          this.barriers.refused(failed.id);
-          this.holdReads = true;
-          return;
-        }
-        this.options.transport.answerReadIndex(remote.from, remote.id, undefined);
+        if (remote !== undefined)
+          return this.options.transport.answerReadIndex(remote.from, remote.id, undefined);
+        this.barriers.refused(failed.id);
+        this.holdReads = true;
         return;
       }
       case "membership":
@@ -435,14 +440,22 @@ export class Group<M> implements Proposer {
     const applied = this.applier.appliedIndex;
     this.engine.step({ kind: "applied", index: applied });
     this.barriers.release(applied);
-    this.desk.applied(applied, this.options.stateMachine.applied);
+    const state = this.options.stateMachine.applied;
+    this.desk.applied(applied, state);
+    if (state.membershipIndex !== this.membershipApplied) {
+      this.membershipApplied = state.membershipIndex;
+      this.options.observer?.membershipApplied?.(state.membership);
+    }
     this.schedule();
   }
 
   private trim(): void {
-    const point = this.trimmer.due(
-      Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex),
-    );
+    const limit = Math.min(this.options.stateMachine.durableIndex, this.applier.appliedIndex);
+    let held = Number.POSITIVE_INFINITY;
+    for (const { active, state, match } of this.engine.status().progress) {
+      if (active || state === "snapshot") held = Math.min(held, match);
+    }
+    const point = this.trimmer.due(limit, held);
     if (point === undefined) return;
     this.engine.step({ kind: "compact", upTo: point.index });
     this.options.wal.compact(this.options.group, point);
@@ -455,7 +468,8 @@ export class Group<M> implements Proposer {
   private async install(ready: Ready<M>, meta: SnapshotMeta): Promise<void> {
     this.installing = true;
     try {
-      await this.applierIdle();
+      await this.applier.drained();
+      if (this.stopped) return;
       await this.snapshots.install(meta);
       this.applier.restart(meta.id.index, meta.id.epoch);
       // What was under way may or may not be part of the snapshot.
@@ -471,20 +485,4 @@ export class Group<M> implements Proposer {
     }
     this.progressed();
   }
-
-  private applierIdle(): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.applier.idle || this.stopped) return resolve();
-        this.applier.run();
-        this.options.scheduler.defer(look);
-      };
-      look();
-    });
-  }
-}
-
-/** A batch that is under way may still be applied. */
-function outcomeOf(batch: Batch): GroupFailure["outcome"] {
-  return batch.sentIn === 0 ? "refused" : "unknown";
 }

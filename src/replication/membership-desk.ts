@@ -22,6 +22,8 @@ interface DeskOptions {
   readonly electionTimeoutMs: number;
   readonly strictReconfiguration: boolean;
   readonly scheduler: { now(): number };
+  readonly stateMachine: { readonly applied: SnapshotMeta };
+  readonly objection?: (change: MembershipChange) => GroupFailure["reason"] | undefined;
 }
 
 const failed = (
@@ -64,6 +66,12 @@ export class MembershipDesk<M> {
   private check(change: MembershipChange): GroupFailure | undefined {
     const status = this.engine.status();
     const { membership } = status;
+    // Until the change before is applied, the state cannot be asked about this one.
+    if (status.membershipIndex > this.options.stateMachine.applied.membershipIndex) {
+      return failed("changePending", "refused");
+    }
+    const objection = this.options.objection?.(change);
+    if (objection !== undefined) return failed(objection, "refused");
     for (const step of change.steps) {
       if (step.op === "addVoter" && membership.learners.includes(step.node)) {
         const progress = status.progress.find((peer) => peer.node === step.node);

@@ -56,5 +56,7 @@ export interface GroupObserver {
   batchDone?(times: BatchTimes, commands: number): void;
   entriesCommitted?(entries: readonly Entry[]): void;
   commandsFailed?(count: number): void;
+  /** The membership of the applied state is another one now: by an entry, or by a snapshot. */
+  membershipApplied?(membership: Membership): void;
   warn?(message: string, fields: Record<string, unknown>): void;
 }

@@ -40,11 +40,14 @@ export class ProposalQueue {
   private open: Batch | undefined;
   private unsent: Batch[] = [];
   private readonly bySequence = new Map<number, Batch>();
-  private lastSequence = 0;
+  private lastSequence: number;
   private commandCount = 0;
   private byteCount = 0;
 
-  constructor(private readonly options: ProposalQueueOptions) {}
+  constructor(private readonly options: ProposalQueueOptions) {
+    // Not from 0: a refusal of what an earlier life forwarded must not name a batch of this one.
+    this.lastSequence = options.incarnation;
+  }
 
   /** Commands waiting or under way. */
   get size(): number {
@@ -125,14 +128,15 @@ export class ProposalQueue {
     return this.bySequence.get(sequence);
   }
 
-  /** The batch was applied or given up: forgets it. */
-  remove(batch: Batch): void {
-    if (!this.bySequence.delete(batch.sequence)) return;
+  /** The batch was applied or given up: forgets it. False when it was forgotten before. */
+  remove(batch: Batch): boolean {
+    if (!this.bySequence.delete(batch.sequence)) return false;
     this.commandCount -= batch.commands.length;
     this.byteCount -= batch.bytes;
     if (this.open === batch) this.open = undefined;
     const at = this.unsent.indexOf(batch);
     if (at >= 0) this.unsent.splice(at, 1);
+    return true;
   }
 
   /** The batch was certainly not appended: it waits to be sent again, in order. */
@@ -177,4 +181,9 @@ export class ProposalQueue {
     for (const batch of all) this.remove(batch);
     return all;
   }
+}
+
+/** A batch that is under way may still be applied. */
+export function outcomeOf(batch: Batch): GroupFailure["outcome"] {
+  return batch.sentIn === 0 ? "refused" : "unknown";
 }

@@ -22,7 +22,9 @@ export interface GroupFailure {
     | "invalidChange"
     | "badTransferee"
     | "learnerNotReady"
-    | "unhealthy";
+    | "unhealthy"
+    | "peerUrlExists"
+    | "tooManyLearners";
   readonly outcome: "refused" | "unknown";
   readonly detail?: string;
 }

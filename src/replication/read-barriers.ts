@@ -1,5 +1,6 @@
 // Linearizable reads: everyone who asks during one turn shares one barrier. A barrier is confirmed by
 // the leader (or asked of it), then waits until this node has applied what the leader had committed.
+// Nobody joins a barrier once it was asked for: an answer to any of its askings is good for all of it.
 
 import type { Index, Term } from "../consensus/types.js";
 import type { GroupFailure } from "./proposer.js";
@@ -12,11 +13,12 @@ interface Barrier {
   readonly deadlineAt: number;
   /** Epoch of the leader that was asked; 0: ask (again) at the next turn. */
   askedIn: Term;
+  askedAt: number;
   index: Index | undefined;
 }
 
 export class ReadBarriers {
-  private lastId = 0;
+  private lastId: number;
   private gathering: Done[] = [];
   private gatheringSince = 0;
   private readonly barriers = new Map<number, Barrier>();
@@ -26,7 +28,11 @@ export class ReadBarriers {
     private readonly timeoutMs: number,
     /** Waiting reads, at most. */
     private readonly limit: number,
-  ) {}
+    /** Ids are counted up from here. No two lives of a node share any: an answer may outlive its asker. */
+    firstId: number,
+  ) {
+    this.lastId = firstId;
+  }
 
   /** False when too many wait already. */
   add(done: Done, now: number): boolean {
@@ -38,7 +44,7 @@ export class ReadBarriers {
   }
 
   /** Ids to ask the leader of `epoch` for: what was gathered since, and what must be asked again. */
-  toAsk(epoch: Term): number[] {
+  toAsk(epoch: Term, now: number): number[] {
     const ids: number[] = [];
     if (this.gathering.length > 0) {
       const barrier: Barrier = {
@@ -46,6 +52,7 @@ export class ReadBarriers {
         waiters: this.gathering,
         deadlineAt: this.gatheringSince + this.timeoutMs,
         askedIn: 0,
+        askedAt: 0,
         index: undefined,
       };
       this.gathering = [];
@@ -54,6 +61,7 @@ export class ReadBarriers {
     for (const barrier of this.barriers.values()) {
       if (barrier.askedIn !== 0) continue;
       barrier.askedIn = epoch;
+      barrier.askedAt = now;
       ids.push(barrier.id);
     }
     return ids;
@@ -80,6 +88,13 @@ export class ReadBarriers {
   /** Leadership moved or the link broke: unanswered barriers are asked again. */
   askAgain(): void {
     for (const barrier of this.barriers.values()) if (barrier.index === undefined) barrier.askedIn = 0;
+  }
+
+  /** What was asked before `time` and not answered is asked again: question or answer may be lost. */
+  askAgainBefore(time: number): void {
+    for (const barrier of this.barriers.values()) {
+      if (barrier.index === undefined && barrier.askedAt < time) barrier.askedIn = 0;
+    }
   }
 
   /** Releases every barrier whose index is applied. */

@@ -17,8 +17,14 @@ export interface StateMachine {
   /**
    * Fetches what apply() needs and memory does not hold. Undefined (the usual case) when apply()
    * can run at once. The state does not change between prepare and apply of one command.
+   * @param wantResult as apply() will be told: without it, less may be needed.
    */
-  prepare(command: Uint8Array): Promise<void> | undefined;
+  prepare(command: Uint8Array, wantResult: boolean): Promise<void> | undefined;
+  /**
+   * Whether apply() could make sense of these bytes; asked of what another node wants appended. True of
+   * everything when left out.
+   */
+  understands?(command: Uint8Array): boolean;
   /**
    * Applies one command of the entry `id`. Errors of the request are results, not exceptions; an
    * exception is a bug and stops the process.

@@ -49,6 +49,11 @@ export interface ServerCall {
   readonly deadlineAt: number | undefined;
   /** True once the call ended: answered, reset, timed out or its connection lost. */
   readonly ended: boolean;
+  /**
+   * True when so much waits to be read on the call's connection that nothing large should be added: a
+   * handler about to make a large answer ends the call with RESOURCE_EXHAUSTED instead.
+   */
+  readonly congested: boolean;
   /** Runs once if the call ends before the handler ended it (reset, deadline, connection lost). */
   onCancel(listener: () => void): void;
   /** Headers to send before the first message; at most once, before any message. */
@@ -147,4 +152,13 @@ export interface Channel {
    */
   onClose(listener: (reason: string) => void): void;
   close(): void;
+}
+
+/** A channel whose life can be checked. */
+export interface MeasuredChannel extends Channel {
+  /**
+   * Sends a PING; `answered` runs with the milliseconds until its answer, if one comes. False, and
+   * nothing is sent, while not connected or another waits for its answer.
+   */
+  ping(answered: (roundTripMs: number) => void): boolean;
 }

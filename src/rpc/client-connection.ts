@@ -15,6 +15,7 @@ import {
   clientPreface,
   ErrorCode,
   errorCodeName,
+  FrameType,
   maxStreamId,
   Setting,
   StreamError,
@@ -33,6 +34,7 @@ export interface ClientHost extends ConnectionHost {
 }
 
 const keptBlocks = 256;
+const roundTripPing = Buffer.from("quortrip", "latin1");
 /** Literal field without indexing, new name (RFC 7541 section 6.2.2); the value follows. */
 const timeoutName = Buffer.from("\x00\x0cgrpc-timeout", "latin1");
 
@@ -50,6 +52,7 @@ export class ClientConnection extends Http2Connection {
   /** Request headers by path, without timeout and metadata, as long as they mean the same. */
   private readonly blocks = new Map<string, Buffer>();
   private leaving: string | undefined;
+  private pinged: { readonly at: number; readonly answered: (roundTripMs: number) => void } | undefined;
 
   constructor(
     socket: Socket,
@@ -172,7 +175,19 @@ export class ClientConnection extends Http2Connection {
     if (id === Setting.MAX_CONCURRENT_STREAMS && this.mayOpen) this.client.streamFreed(this);
   }
 
-  protected pingAcknowledged(): void {}
+  /** Measures a round trip; one at a time. */
+  measure(answered: (roundTripMs: number) => void): boolean {
+    if (this.pinged !== undefined) return false;
+    this.pinged = { at: performance.now(), answered };
+    this.sendFrame(FrameType.PING, 0, 0, roundTripPing);
+    return true;
+  }
+
+  protected pingAcknowledged(): void {
+    const pinged = this.pinged;
+    this.pinged = undefined;
+    pinged?.answered(this.now - pinged.at);
+  }
 
   protected established(): void {
     this.client.connectionEstablished(this);

@@ -5,9 +5,9 @@ import { connect as connectSocket, type Socket } from "node:net";
 import {
   type CallEnd,
   type CallOptions,
-  type Channel,
   type ClientStream,
   type ClientStreamEvents,
+  type MeasuredChannel,
   RpcError,
   Status,
 } from "./call.js";
@@ -45,7 +45,7 @@ interface Dialling {
   readonly reject: (error: RpcError) => void;
 }
 
-export class RpcChannel implements Channel, ClientHost {
+export class RpcChannel implements MeasuredChannel, ClientHost {
   readonly limits: RpcLimits;
   readonly deadlines = new DeadlineWheel();
   readonly flusher: TurnFlusher;
@@ -205,6 +205,10 @@ export class RpcChannel implements Channel, ClientHost {
     const call = new WaitingCall(path, options, sink, deadlineAt, this.deadlines, highWater);
     this.waiting.push(call);
     return call;
+  }
+
+  ping(answered: (roundTripMs: number) => void): boolean {
+    return this.ready && this.connection !== undefined && this.connection.measure(answered);
   }
 
   onClose(listener: (reason: string) => void): void {

@@ -59,6 +59,10 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     return this.connection.peer;
   }
 
+  get congested(): boolean {
+    return this.connection.holdsTooMuch;
+  }
+
   get bufferedBytes(): number {
     return this.waitingBytes;
   }

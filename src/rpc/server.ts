@@ -24,6 +24,10 @@ export interface RpcServerOptions {
    * node does not enforce its headersTimeout and requestTimeout: set its `timeout` against slow clients.
    */
   readonly http1?: HttpServer;
+  /** Connections at a time, of any protocol; more are closed as they come. No bound by default. */
+  readonly maxConnections?: number;
+  /** A connection was not taken: there are too many, or the system could not accept it. */
+  readonly onConnectionRefused?: (reason: string) => void;
   /** A connection ended because its peer broke the protocol or a limit. */
   readonly onConnectionError?: (error: ConnectionError, peer: string, reason: string) => void;
   /** A handler threw something that is not an RpcError; the caller got UNKNOWN. */
@@ -80,13 +84,19 @@ export class RpcServer implements ServerHost {
     const listener = createServer({ noDelay: true }, (socket) => this.accept(socket));
     this.listener = listener;
     this.ticker = setInterval(() => this.tick(), tickMs).unref();
+    const { maxConnections, onConnectionRefused } = this.options;
+    if (maxConnections !== undefined) listener.maxConnections = maxConnections;
+    listener.on("drop", () => onConnectionRefused?.(`${maxConnections} connections are open already`));
     return new Promise((resolve, reject) => {
-      listener.once("error", (error) => {
+      const failed = (error: Error): void => {
         this.listener = undefined;
         clearInterval(this.ticker);
         reject(error);
-      });
+      };
+      listener.once("error", failed);
       listener.listen(port, host, () => {
+        // From now on it is a single connection that could not be accepted.
+        listener.off("error", failed).on("error", (error) => onConnectionRefused?.(error.message));
         const address = listener.address();
         if (address === null || typeof address === "string") throw new Error("listening on no TCP address");
         resolve({ host: address.address, port: address.port });

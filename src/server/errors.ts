@@ -11,6 +11,7 @@ export type StartErrorCode =
   | "foreignData"
   | "damagedLog"
   | "diskFull"
+  | "removed"
   | "stopped";
 
 export class StartError extends Error {

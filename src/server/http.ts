@@ -11,6 +11,9 @@ export interface HttpOptions {
   readonly readBarrier: (done: (failure: GroupFailure | undefined) => void) => void;
 }
 
+/** Milliseconds without a byte either way after which a connection is closed. */
+const idleMs = 10_000;
+
 /** A server that is never listened on: connections are handed to it by the RPC server. */
 export function createHttpServer(options: HttpOptions): Server {
   const server = createServer((request, response) => {
@@ -20,8 +23,8 @@ export function createHttpServer(options: HttpOptions): Server {
     });
   });
   server.keepAliveTimeout = 30_000;
-  // A server that does not listen itself has no other guard against a client that sends nothing.
-  server.timeout = 30_000;
+  // A server that does not listen itself never looks at headersTimeout and requestTimeout.
+  server.setTimeout(idleMs, (socket) => socket.destroy());
   return server;
 }
 
@@ -30,7 +33,8 @@ async function answer(
   response: ServerResponse,
   options: HttpOptions,
 ): Promise<void> {
-  const url = new URL(request.url ?? "/", "http://localhost");
+  const url = parseTarget(request.url ?? "/");
+  if (url === undefined) return send(response, 400, "text/plain", "Bad Request\n");
   const known = ["/health", "/version", "/metrics"].includes(url.pathname);
   if (!known) return send(response, 404, "text/plain", "404 page not found\n");
   if (request.method !== "GET" && request.method !== "HEAD") {
@@ -49,6 +53,12 @@ async function answer(
   const reason = await unhealthyBecause(url.searchParams.get("serializable") === "true", options);
   const body = JSON.stringify({ health: reason === "" ? "true" : "false", reason });
   return send(response, reason === "" ? 200 : 503, "application/json", body);
+}
+
+/** The target of a request; undefined when it is none. A path may begin with any number of slashes. */
+function parseTarget(target: string): URL | undefined {
+  const absolute = target.startsWith("/") ? `http://localhost${target}` : target;
+  return URL.canParse(absolute) ? new URL(absolute) : undefined;
 }
 
 /** Empty when healthy. */

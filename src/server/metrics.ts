@@ -67,6 +67,7 @@ export class NodeMetrics {
   private readonly peerSent;
   private readonly peerReceived;
   private readonly peerSendFailures;
+  private readonly peerRoundTrip;
   private readonly rpcStarted;
   private readonly rpcHandled;
   private readonly rpcHandling;
@@ -75,7 +76,8 @@ export class NodeMetrics {
   readonly walBytes;
   readonly watchEvents;
 
-  constructor(figures: NodeFigures, version: string) {
+  /** @param extensive adds the latency of every method, as etcd's --metrics=extensive does. */
+  constructor(figures: NodeFigures, version: string, extensive: boolean) {
     const registry = this.registry;
     collectDefaultMetrics({ register: registry });
     const flag = (value: boolean): number => (value ? 1 : 0);
@@ -179,6 +181,13 @@ export class NodeMetrics {
       "Messages that could not be sent to a peer.",
       ["To"],
     );
+    this.peerRoundTrip = new FastHistogram(
+      registry,
+      "etcd_network_peer_round_trip_time_seconds",
+      "Round trip of a PING on the link to a peer.",
+      exponentialBounds(0.0001, 2, 16),
+      ["To"],
+    );
     this.rpcStarted = new FastCounterFamily(registry, "grpc_server_started_total", "Calls started.", [
       "grpc_type",
       "grpc_service",
@@ -190,13 +199,15 @@ export class NodeMetrics {
       "Calls ended, by status.",
       ["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
     );
-    this.rpcHandling = new FastHistogram(
-      registry,
-      "grpc_server_handling_seconds",
-      "Time from the first byte of a unary call to its answer.",
-      exponentialBounds(0.0001, 2, 18),
-      ["grpc_type", "grpc_service", "grpc_method"],
-    );
+    this.rpcHandling = extensive
+      ? new FastHistogram(
+          registry,
+          "grpc_server_handling_seconds",
+          "Time from the first byte of a unary call to its answer.",
+          exponentialBounds(0.0001, 2, 18),
+          ["grpc_type", "grpc_service", "grpc_method"],
+        )
+      : undefined;
     this.clientReceived = new FastCounter(
       registry,
       "etcd_network_client_grpc_received_bytes_total",
@@ -217,7 +228,7 @@ export class NodeMetrics {
       readonly method: string;
       readonly started: { value: number };
       readonly handled: Map<number, { value: number }>;
-      readonly handling: ReturnType<FastHistogram["child"]>;
+      readonly handling: ReturnType<FastHistogram["child"]> | undefined;
     }
     const methods = new Map<string, Method>();
     const of = (path: string, kind: "unary" | "stream"): Method => {
@@ -231,7 +242,7 @@ export class NodeMetrics {
           method: name,
           started: this.rpcStarted.child(type, service, name),
           handled: new Map(),
-          handling: this.rpcHandling.child(type, service, name),
+          handling: this.rpcHandling?.child(type, service, name),
         };
         // Unknown paths come from outside: they must not fill the memory.
         if (methods.size < 200) methods.set(path, method);
@@ -255,7 +266,7 @@ export class NodeMetrics {
           method.handled.set(code, child);
         }
         child.value++;
-        if (kind === "unary") method.handling.observe(seconds);
+        if (kind === "unary") method.handling?.observe(seconds);
       },
       received: (bytes) => this.clientReceived.add(bytes),
       sent: (bytes) => this.clientSent.add(bytes),
@@ -288,7 +299,7 @@ export class NodeMetrics {
     observe("respond", times.applied, times.answered);
   }
 
-  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed"> & {
+  peerObserver(): Pick<PeerObserver, "sent" | "sendFailed" | "roundTrip"> & {
     received(peer: NodeId, bytes: number): void;
   } {
     return {
@@ -300,6 +311,9 @@ export class NodeMetrics {
       },
       sendFailed: (peer) => {
         this.peerSendFailures.child(peer.toString(16)).value++;
+      },
+      roundTrip: (peer, milliseconds) => {
+        this.peerRoundTrip.child(peer.toString(16)).observe(milliseconds / 1000);
       },
     };
   }

@@ -1,8 +1,8 @@
 // Everything a node keeps on disk, opened and checked in one place: the lock and the identity of the
 // data folder, the store, the replicated state and the log.
 
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, writeSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { Membership } from "../consensus/types.js";
 import type { Logger } from "../logging/logger.js";
 import type { MemberInfo } from "../replication/peers/peer-service.js";
@@ -20,6 +20,7 @@ import type { Wal } from "../wal/types.js";
 import { type Birth, giveBirth, type OpenChannel } from "./bootstrap.js";
 import type { ServerConfig } from "./config.js";
 import { StartError } from "./errors.js";
+import { makeFolder } from "./folders.js";
 import { clusterIdOf, initialMemberId } from "./identifiers.js";
 import type { NodeMetrics } from "./metrics.js";
 
@@ -61,10 +62,13 @@ async function openAll(
   fatal: (error: Error) => void,
   undo: (() => Promise<void>)[],
 ): Promise<NodeStorage> {
-  makeFolder(config.dataDir);
+  makeDataFolder(config.dataDir);
   const lock: FolderLock = await lockFolder(config.dataDir);
   undo.push(() => lock.release());
   const known = await readIdentity(config.dataDir);
+  if (known !== undefined && existsSync(removedMark(config.dataDir))) {
+    throw removedError(known.memberId, config.dataDir);
+  }
   const hadLog = hasSegments(config.walDir);
   if (known === undefined && hadLog) {
     throw new StartError(
@@ -75,21 +79,14 @@ async function openAll(
   if (known !== undefined) checkEngine(known, config);
   let birth = known === undefined ? await giveBirth(config, open) : undefined;
   const identity: Identity = known ?? identityOf(birth!, config);
+  const walLock = await claimWalFolder(config, identity, undo);
   await claimFolder(config.dataDir, identity);
   let metrics: NodeMetrics | undefined;
   const store = await openStore(join(config.dataDir, "store"));
   undo.push(() => store.close());
   const observeWrite = (seconds: number): void => metrics?.backendCommit.observe(seconds);
   let state = await openState(store, config, birth, fatal, observeWrite);
-  if (state.applied.id.index === 0 && birth === undefined) {
-    // The first start was interrupted before there was any state: be born again, as the same member.
-    birth = await giveBirth(config, open);
-    await claimFolder(config.dataDir, identityOf(birth, config));
-    await state.close();
-    state = await openState(store, config, birth, fatal, observeWrite);
-  }
   undo.push(() => state.close());
-  checkBelonging(identity, state, config);
   if (known !== undefined && !hadLog && state.applied.id.index > bootstrapId.index) {
     throw new StartError(
       "damagedLog",
@@ -107,7 +104,23 @@ async function openAll(
   });
   undo.push(() => wal.close());
   if (tornTail !== undefined) log.warn("cut off an interrupted write at the end of the log", { ...tornTail });
-  const restored = restoreGroup(state.applied, groups.get(0));
+  const recovered = groups.get(0);
+  if (state.applied.id.index === 0 && birth === undefined) {
+    if (recovered !== undefined && (recovered.after.index > 0 || recovered.entries.length > 0)) {
+      throw new StartError(
+        "damagedLog",
+        `the store in ${config.dataDir} is missing, though the log in ${config.walDir} goes on from it; ` +
+          "remove the member, clear its data folder and add it again",
+      );
+    }
+    // The first start was interrupted before there was any state: be born again, as the same member.
+    birth = await giveBirth(config, open);
+    await claimFolder(config.dataDir, identityOf(birth, config));
+    await state.close();
+    state = await openState(store, config, birth, fatal, observeWrite);
+  }
+  checkBelonging(identity, state, config);
+  const restored = restoreGroup(state.applied, recovered);
   await prepareLog(wal, restored);
   return {
     identity,
@@ -120,14 +133,33 @@ async function openAll(
     },
     close: async (abandon) => {
       try {
-        if (!abandon) await state.close();
+        if (abandon) state.abandon();
+        else await state.close();
         await wal.close();
       } finally {
         await store.close();
+        await walLock?.release();
         await lock.release();
       }
     },
   };
+}
+
+/**
+ * The log's folder is locked and marked like the data folder: it may lie elsewhere, and it may be named
+ * in the configuration of another node.
+ */
+async function claimWalFolder(
+  config: ServerConfig,
+  identity: Identity,
+  undo: (() => Promise<void>)[],
+): Promise<FolderLock | undefined> {
+  if (resolve(config.walDir) === resolve(config.dataDir)) return undefined;
+  makeDataFolder(config.walDir);
+  const lock = await lockFolder(config.walDir);
+  undo.push(() => lock.release());
+  await claimFolder(config.walDir, identity);
+  return lock;
 }
 
 function openState(
@@ -204,9 +236,31 @@ function checkBelonging(identity: Identity, state: ReplicatedState, config: Serv
   );
 }
 
-function makeFolder(folder: string): void {
+const removedMark = (dataDir: string): string => join(dataDir, "removed");
+
+/** Why a node that is no member any more does not run. */
+export function removedError(memberId: string, dataDir: string): StartError {
+  return new StartError(
+    "removed",
+    `member ${memberId} has been permanently removed from the cluster; ` +
+      `to let this machine back in, add it as a new member and start it with ${dataDir} cleared`,
+  );
+}
+
+/** Remembers that the member was removed: it must not start again with this data. */
+export function markRemoved(memberId: string, dataDir: string): void {
+  const file = openSync(removedMark(dataDir), "w", 0o600);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeSync(file, `member ${memberId} was removed from its cluster\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function makeDataFolder(folder: string): void {
+  try {
+    makeFolder(folder);
   } catch (error) {
     throw new StartError("dataFolder", `cannot create ${folder}: ${(error as Error).message}`, {
       cause: error,

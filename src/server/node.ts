@@ -7,9 +7,11 @@ import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
+import { members } from "../consensus/membership/change.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
-import { MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
+import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Logger } from "../logging/logger.js";
 import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
@@ -20,6 +22,7 @@ import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
+import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
@@ -27,8 +30,10 @@ import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
 import { listen } from "./listen.js";
+import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
-import { type NodeStorage, openStorage } from "./node-storage.js";
+import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
+import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -38,8 +43,15 @@ const bounds = {
   maxUncommittedBytes: 128 << 20,
   retainedLogBytes: 32 << 20,
 };
-/** Largest message between nodes: an append of one entry above the usual bound, or a forwarded turn. */
-const peerMessageBytes = 64 << 20;
+/** Links between nodes: few, trusted with much, and busy with large messages. */
+const peerLimits = {
+  receiveMessageBytes: 64 << 20,
+  frameBytes: 1 << 20,
+  streamWindowBytes: 16 << 20,
+  connectionWindowBytes: 32 << 20,
+};
+/** Learners a cluster may have at a time, as in etcd. */
+const maxLearners = 1;
 /** Milliseconds that requests under way get when the node stops. */
 const drainMs = 3000;
 
@@ -51,12 +63,26 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
       host: address.host,
       port: address.port,
       flusher,
-      limits: { receiveMessageBytes: peerMessageBytes },
+      limits: {
+        ...peerLimits,
+        // Snapshots and questions must not wait for ever on a dead connection.
+        keepaliveIntervalMs: config.electionTimeoutMs,
+        keepaliveTimeoutMs: config.electionTimeoutMs,
+      },
     });
-  let fatal: (error: Error) => void = () => {};
-  const storage = await openStorage(config, log, open, (error) => fatal(error));
-  const node = new Node(config, log, storage, open, flusher);
-  fatal = (error) => node.fail(error);
+  let node: Node | undefined;
+  let broken: Error | undefined;
+  const storage = await new Promise<NodeStorage>((resolve, reject) => {
+    const fatal = (error: Error): void => {
+      broken ??= error;
+      node?.fail(error);
+      // What failed may never call back: opening must not wait for it.
+      reject(error);
+    };
+    openStorage(config, log, open, fatal).then(resolve, reject);
+  });
+  node = new Node(config, log, storage, open, flusher);
+  if (broken !== undefined) node.fail(broken);
   try {
     await node.start();
   } catch (error) {
@@ -78,6 +104,11 @@ export class Node {
   private readonly timers: NodeJS.Timeout[] = [];
   private role: RoleChange;
   private publishing = false;
+  private spaceExceeded = false;
+  /** Of the applied state. */
+  private memberIds: ReadonlySet<number>;
+  /** The applied state has counted this node as a member at some time. */
+  private isMember: boolean;
   private ending: Promise<void> | undefined;
   private resolveStopped: (error: Error | undefined) => void = () => {};
   /** Resolves when the node has stopped, with what made it stop unless it was asked to. */
@@ -103,7 +134,10 @@ export class Node {
       engine: config.consensus,
       protocolVersion,
       incarnation,
+      memberAsOf: 0,
     };
+    this.memberIds = new Set(members(state.applied.membership));
+    this.isMember = this.memberIds.has(this.self.node);
     this.addresses = new AddressBook(
       (node) => state.members().find((member) => member.id === node)?.peerUrls,
     );
@@ -113,7 +147,7 @@ export class Node {
       sent: (events) => this.metrics.watchEvents.add(events),
       onFatal: (error) => this.fail(error),
     });
-    this.metrics = new NodeMetrics(this.figures(), apiVersion);
+    this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
     this.network = new PeerNetwork<RaftMessage>({
@@ -126,12 +160,16 @@ export class Node {
       },
       learnAddress: (context) => this.addresses.learn(context),
       flush: () => flusher.flush(),
+      memberAsOf: () => (this.memberIds.has(this.self.node) ? state.applied.membershipIndex : 0),
+      removed: () => this.leave(),
       controlTimeoutMs: requestTimeoutMs(config),
+      silenceMs: config.electionTimeoutMs,
       observer: {
         up: (peer) => log.info("link to peer is up", { peer: peer.toString(16) }),
         down: (peer, reason) => log.debug("link to peer is down", { peer: peer.toString(16), reason }),
         sent: peerObserver.sent,
         sendFailed: peerObserver.sendFailed,
+        roundTrip: peerObserver.roundTrip,
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
@@ -165,13 +203,16 @@ export class Node {
           observer.roleChanged?.(change);
           this.roleChanged(change);
         },
+        membershipApplied: () => this.membershipApplied(),
         warn: (message, fields) => log.warn(message, fields),
       },
       requestTimeoutMs: requestTimeoutMs(config),
       electionTimeoutMs: config.electionTimeoutMs,
       retainedLogBytes: bounds.retainedLogBytes,
+      retainedLogEntries: config.snapshotCount,
       restoredEntries: restored.state.entries,
       strictReconfiguration: config.strictReconfigCheck,
+      objection: (change) => objectionTo(change, state.members(), maxLearners),
       fatal: (error) => this.fail(error),
     });
     this.network.onUnreachable((peer) => this.group.peerUnreachable(peer));
@@ -187,24 +228,40 @@ export class Node {
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
-        const members = this.storage.state.members();
-        return members.length > 0 ? members : this.storage.membersAtBirth;
+        const known = this.storage.state.members();
+        return known.length > 0 ? known : this.storage.membersAtBirth;
       },
+      isRemoved: (member, memberAsOf) =>
+        memberAsOf > 0 && this.storage.state.applied.id.index >= memberAsOf && !this.memberIds.has(member),
       received: peerObserver.received,
       warn: (message, fields) => log.warn(message, fields),
     });
+    const openFiles = openFilesLimit();
+    let refusalLoggedAt = Number.NEGATIVE_INFINITY;
+    const refused = (port: "client" | "peer", reason: string): void => {
+      if (performance.now() - refusalLoggedAt < 10_000) return;
+      refusalLoggedAt = performance.now();
+      log.warn("connections are refused", { port, reason, openFiles });
+    };
     for (const url of config.listenPeerUrls) {
       const server = new RpcServer({
         methods: peers,
         flusher: this.flusher,
-        limits: { receiveMessageBytes: peerMessageBytes },
+        limits: peerLimits,
+        ...(openFiles === undefined ? {} : { maxConnections: peerConnectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("peer", reason),
       });
       this.servers.push(server);
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
-    this.every(500, () => this.publish());
-    const methods = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    this.every(500, () => {
+      this.publish();
+      this.checkSpace();
+    });
+    const served = [...etcdServices(this.apiContext()), ...this.health.methods()];
+    const schemas = [file_etcdserverpb_rpc, file_grpc_health_v1_health];
+    const methods = [...served, ...reflectionMethods(served, schemas)];
     const http1 = createHttpServer({
       registry: this.metrics.registry,
       version: apiVersion,
@@ -222,11 +279,15 @@ export class Node {
           concurrentStreams: config.maxConcurrentStreams,
         },
         onHandlerError: (error, path) => log.error("a handler threw", { path, error }),
+        ...(openFiles === undefined ? {} : { maxConnections: connectionsWithin(openFiles) }),
+        onConnectionRefused: (reason) => refused("client", reason),
         onConnectionError: (_code, peer, reason) => log.warn("connection refused", { peer, reason }),
       });
       this.servers.push(server);
       this.clientAddresses.push(await listen(server, url, "client"));
     }
+    // What was bound after the node began to end was not closed by that.
+    if (this.ending !== undefined) for (const server of this.servers) server.close();
     log.info("serving", {
       member: this.self.node.toString(16),
       cluster: this.self.clusterId.toString(16),
@@ -249,23 +310,46 @@ export class Node {
     this.ending = this.shutDown(error);
   }
 
+  /** A joining node may begin with a state older than itself: only who was a member can be removed. */
+  private membershipApplied(): void {
+    this.memberIds = new Set(members(this.storage.state.applied.membership));
+    if (this.memberIds.has(this.self.node)) this.isMember = true;
+    else if (this.isMember) this.leave();
+  }
+
+  /** This member was removed, as its own log or another member says: it ends, and for good. */
+  private leave(): void {
+    if (this.ending !== undefined) return;
+    const { memberId } = this.storage.identity;
+    const error = removedError(memberId, this.config.dataDir);
+    this.log.error("the node stops", { error });
+    try {
+      markRemoved(memberId, this.config.dataDir);
+    } catch (cause) {
+      this.log.warn("cannot note the removal in the data folder", { error: cause });
+    }
+    this.ending = this.shutDown(error, true);
+  }
+
   /** Start failed half-way. */
   async abandon(): Promise<void> {
     this.ending ??= this.shutDown(undefined);
     await this.ending;
   }
 
-  private async shutDown(failure: Error | undefined): Promise<void> {
-    if (failure === undefined && this.group.leads) await this.handOver();
-    await this.watches.close();
+  /** @param orderly requests under way are finished, and what is buffered is written. */
+  private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
+    if (orderly && this.group.leads) await this.handOver();
+    const watchesClosed = this.watches.close();
+    if (orderly) await watchesClosed;
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
-    if (failure === undefined) await Promise.all(clients.map((server) => server.drain(drainMs)));
+    if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);
     this.group.stop();
     this.network.close();
     for (const server of this.servers) server.close();
     let closing: Error | undefined;
-    await this.storage.close(failure !== undefined).catch((error: unknown) => {
+    await this.storage.close(!orderly).catch((error: unknown) => {
       closing = error instanceof Error ? error : new Error(String(error));
     });
     this.resolveStopped(failure ?? closing);
@@ -315,6 +399,12 @@ export class Node {
     });
   }
 
+  /** Looks whether the store has outgrown its quota; until it shrinks, writes that add are refused. */
+  private checkSpace(): void {
+    const { quotaBackendBytes: quota } = this.config;
+    this.spaceExceeded = quota !== undefined && this.storage.state.sizes().totalBytes > quota;
+  }
+
   private figures(): ConstructorParameters<typeof NodeMetrics>[0] {
     const { state } = this.storage;
     return {
@@ -359,9 +449,12 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners: 1 },
+      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners },
       strictReconfiguration: config.strictReconfigCheck,
       now: () => Date.now(),
+      get spaceExceeded() {
+        return node.spaceExceeded;
+      },
       unexpected: (path, error) => log.error("a request failed unexpectedly", { path, error }),
     };
   }

@@ -187,6 +187,36 @@ export class ReplicatedState implements StateMachine, KvReader {
     }
   }
 
+  understands(command: Uint8Array): boolean {
+    const request = command.subarray(1);
+    const kind = command[0] as CommandKind;
+    try {
+      switch (kind) {
+        case CommandKind.put:
+          decodePut(request);
+          return true;
+        case CommandKind.deleteRange:
+          decodeDeleteRange(request);
+          return true;
+        case CommandKind.txn:
+          decodeTxn(request);
+          return true;
+        case CommandKind.compaction:
+          decodeCompaction(request);
+          return true;
+        case CommandKind.memberAttributes:
+          withAttributes(this.memberList, request);
+          return true;
+        default:
+          kind satisfies never;
+          return false;
+      }
+    } catch {
+      // Whatever a decoder throws, it would throw at everybody who applies this.
+      return false;
+    }
+  }
+
   private decoded<T>(command: Uint8Array, decode: (bytes: Uint8Array) => T): T {
     if (this.decodedCommand !== command) {
       this.decodedRequest = decode(command.subarray(1));
@@ -356,9 +386,10 @@ export class ReplicatedState implements StateMachine, KvReader {
     await Promise.all(this.clearing);
   }
 
-  /** Stops background work and writes nothing more: what a killed process does. For tests. */
+  /** Stops background work and hands nothing more to the store, as if the process had been killed. */
   abandon(): void {
     this.kv.close();
+    this.buffer.abandon();
   }
 
   async close(): Promise<void> {

@@ -107,7 +107,10 @@ const sequences: fc.Arbitrary<WatchStep[]> = fc.array(
         .record({ what: fc.constantFrom("cancel", "stall", "resume", "resume"), which: fc.nat() })
         .map(({ what, which }) => ({ do: what, which }) as WatchStep),
     },
-    { weight: 4, arbitrary: fc.integer({ min: 1, max: 4 }).map((count): WatchStep => ({ do: "turns", count })) },
+    {
+      weight: 4,
+      arbitrary: fc.integer({ min: 1, max: 4 }).map((count): WatchStep => ({ do: "turns", count })),
+    },
     { weight: 2, arbitrary: fc.nat(6).map((count): WatchStep => ({ do: "write", count })) },
   ),
   { minLength: 5, maxLength: 80, size: "max" },
@@ -217,10 +220,16 @@ describe("watches of the replicated state", () => {
     bench.model.put(putOf("a", "2"));
     const reader = bench.watch(everyEvent, 2);
     for (let n = 0; n < 20; n++) await turn();
-    assert.deepEqual(reader.seen.map(({ revision }) => revision), [2]);
+    assert.deepEqual(
+      reader.seen.map(({ revision }) => revision),
+      [2],
+    );
     state.endEntry(id);
     await bench.settle();
-    assert.deepEqual(reader.seen.map(({ revision }) => revision), [2, 3]);
+    assert.deepEqual(
+      reader.seen.map(({ revision }) => revision),
+      [2, 3],
+    );
     await bench.hub.close();
   });
 
@@ -257,15 +266,24 @@ describe("watches of the replicated state", () => {
     const [at, below] = [bench.watch(everyEvent, 15), bench.watch(everyEvent, 14)];
     await bench.settle();
     assert.equal(below.compactedAt, 15);
-    assert.deepEqual(at.seen.map(({ revision }) => revision), [15, 16, 17, 18, 19, 20, 21]);
-    assert.deepEqual([late.compactedAt, late.seen.length, bench.hub.isCurrent(late.watcher)], [undefined, 0, false]);
+    assert.deepEqual(
+      at.seen.map(({ revision }) => revision),
+      [15, 16, 17, 18, 19, 20, 21],
+    );
+    assert.deepEqual(
+      [late.compactedAt, late.seen.length, bench.hub.isCurrent(late.watcher)],
+      [undefined, 0, false],
+    );
     await bench.hub.close();
   });
 
   test("see the deletion at the compacted revision itself (etcd 18089)", async () => {
     const bench = new Bench(await openNode());
     await bench.put("k", "1");
-    await bench.apply({ op: "deleteRange", request: { key: Buffer.from("k"), rangeEnd: Buffer.alloc(0), prevKv: false } });
+    await bench.apply({
+      op: "deleteRange",
+      request: { key: Buffer.from("k"), rangeEnd: Buffer.alloc(0), prevKv: false },
+    });
     await bench.compact(3);
     await bench.node.state.settled();
     const reader = bench.watch({ ...everyEvent, withPrevious: true }, 3);

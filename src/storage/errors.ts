@@ -16,7 +16,7 @@ export class StoreLocked extends StoreError {
 export class StoreUnusable extends StoreError {
   override readonly name = "StoreUnusable";
   constructor(directory: string, cause: Error) {
-    super(`cannot open the store in ${directory}: ${cause.message}`, { cause });
+    super(`cannot open the store in ${directory}: ${inWords(cause)}`, { cause });
   }
 }
 
@@ -24,7 +24,7 @@ export class StoreUnusable extends StoreError {
 export class StoreFailed extends StoreError {
   override readonly name = "StoreFailed";
   constructor(doing: string, cause: Error) {
-    super(`${doing} failed: ${cause.message}`, { cause });
+    super(`${doing} failed: ${inWords(cause)}`, { cause });
   }
 }
 
@@ -33,4 +33,9 @@ export class StoreClosed extends StoreError {
   constructor() {
     super("the store is closed");
   }
+}
+
+/** RocksDB's own words, and what to do where that is certain. */
+function inWords({ message }: Error): string {
+  return /no space left/i.test(message) ? `${message}; free some space and start the node again` : message;
 }

@@ -79,6 +79,8 @@ export interface WriteBehind {
   flush(options?: { readonly sync?: boolean }): Promise<void>;
   /** Flushes and stops. */
   close(): Promise<void>;
+  /** Stops at once: what is buffered is lost here, and read from the log at the next start. */
+  abandon(): void;
 }
 
 export interface WriteBehindOptions {

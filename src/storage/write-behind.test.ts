@@ -298,4 +298,26 @@ describe("write-behind buffer", () => {
       before = index;
     }
   });
+
+  test("an abandoned buffer leaves a closed store alone", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "quorate-abandon-"));
+    try {
+      const store = await openStore(folder);
+      const buffer = createWriteBehind(store, { onFatal: fail, delayMs: 1, syncIntervalMs: 1 });
+      buffer.put(bytes("a"), bytes("1"));
+      buffer.commit(1, stateKey, bytes("s1"));
+      await buffer.flush();
+      buffer.put(bytes("a"), bytes("2"));
+      buffer.commit(2, stateKey, bytes("s2"));
+      const waiting = assert.rejects(buffer.flush(), StoreClosed);
+      buffer.abandon();
+      await waiting;
+      await store.close();
+      // Longer than both delays: a timer still set would throw here.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await assert.rejects(buffer.flush(), StoreClosed);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
 });

@@ -241,6 +241,7 @@ class Buffered implements WriteBehind {
       this.#unsyncedBytes = 0;
     } else this.#unsyncedBytes += generation.bytes;
     this.#options.onWrite?.((performance.now() - begun) / 1000, generation.bytes);
+    if (this.#failure !== undefined) return;
     if (!sync) this.#armSync();
     this.#release();
     this.#pump(this.#waiters.length > 0);
@@ -269,12 +270,22 @@ class Buffered implements WriteBehind {
   }
 
   #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#end(error);
+    this.#options.onFatal(error);
+  }
+
+  /** Nothing is handed to the store from now on. */
+  #end(error: Error): void {
     this.#failure = error;
     this.#stopTimers();
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter.reject(error);
-    this.#options.onFatal(error);
+  }
+
+  abandon(): void {
+    if (this.#failure === undefined) this.#end(new StoreClosed());
   }
 
   #stopTimers(): void {

@@ -356,3 +356,27 @@ test("a caller that requires a leader is refused at once while there is none", a
   context.proposer.onBarrier = () => undefined;
   okay(await caller.unary(path, message, [["hasleader", "true"]]), RangeResponseSchema);
 });
+
+test("above the quota puts are refused, also inside txns; deletes, reads and compaction go on", async () => {
+  const { context, caller } = new Harness();
+  context.spaceExceeded = true;
+  const send = <N extends Name>(name: N, init: MessageInitShape<(typeof methods)[N][0]>): Promise<Answer> =>
+    caller.unary(`/etcdserverpb.KV/${name}`, encode(methods[name][0], init));
+  const put = { key: bytes("k"), value: bytes("v") };
+  assertError(await send("Put", put), errors.noSpace);
+  const nested = {
+    failure: [
+      {
+        request: {
+          case: "requestTxn" as const,
+          value: { success: [{ request: { case: "requestPut" as const, value: put } }] },
+        },
+      },
+    ],
+  };
+  assertError(await send("Txn", nested), errors.noSpace);
+  assert.equal(context.proposer.proposals.length, 0);
+  void send("DeleteRange", { key: bytes("k") });
+  void send("Compact", { revision: 1n });
+  assert.equal(context.proposer.proposals.length, 2);
+});

@@ -24,13 +24,13 @@ import type {
   TxnResult,
 } from "../../mvcc/messages.js";
 import type { GroupFailure } from "../../replication/proposer.js";
-import type { RawMethod, UnaryCall } from "../../rpc/call.js";
+import { type RawMethod, Status, type UnaryCall } from "../../rpc/call.js";
 import { CommandKind, encodeCommand } from "../../state/commands.js";
 import type { ApiContext } from "../context.js";
 import { type ApiError, errorOfFailure, errorOfRefusal, errors, fail, failDecoding } from "../errors.js";
 import { admit } from "./admission.js";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "./checks.js";
-import { isReadOnly, isSerializable } from "./txn-kind.js";
+import { isReadOnly, isSerializable, mayPut } from "./txn-kind.js";
 
 type Failed = GroupFailure | Refused;
 
@@ -62,8 +62,9 @@ class KvService {
   range(message: Uint8Array, call: UnaryCall): void {
     const request = this.accept(call, decodeRange, Buffer.from(message), 0, checkRange);
     if (request === undefined) return;
-    if (request.serializable) this.readRange(request, call);
-    else this.afterBarrier(call, () => this.readRange(request, call));
+    const read = (): void => this.readRange(request, call);
+    if (request.serializable) unlessCongested(call, read);
+    else this.afterBarrier(call, read);
   }
 
   put(message: Uint8Array, call: UnaryCall): void {
@@ -71,6 +72,7 @@ class KvService {
     // The request's views point into the command, which lives as long as they do.
     const request = this.accept(call, decodePut, command, 1, checkPut);
     if (request === undefined) return;
+    if (this.context.spaceExceeded === true) return fail(call, errors.noSpace);
     this.propose(call, command, request, (outcome) => {
       const result = outcome as PutResult | Failed;
       if (result.kind === "put") call.respond(this.encoder.put(result, this.term));
@@ -94,8 +96,9 @@ class KvService {
     const request = this.accept(call, decodeTxn, command, 1, this.checkTxn);
     if (request === undefined) return;
     if (!isReadOnly(request)) {
+      if (this.context.spaceExceeded === true && mayPut(request)) return fail(call, errors.noSpace);
       this.propose(call, command, request, (outcome) => this.answerTxn(call, outcome as TxnResult | Failed));
-    } else if (isSerializable(request)) this.readTxn(request, call);
+    } else if (isSerializable(request)) unlessCongested(call, () => this.readTxn(request, call));
     else this.afterBarrier(call, () => this.readTxn(request, call));
   }
 
@@ -147,7 +150,7 @@ class KvService {
   private afterBarrier(call: UnaryCall, read: () => void): void {
     this.context.proposer.readBarrier((failure) => {
       if (failure !== undefined) fail(call, errorOfFailure(failure));
-      else if (!call.ended) read();
+      else if (!call.ended) unlessCongested(call, read);
     });
   }
 
@@ -197,6 +200,16 @@ class KvService {
   }
 }
 
+/**
+ * Reads unless the caller leaves more unread than its connection may hold. The server looks when a call
+ * begins; but any number can begin in one turn, before the first of their answers is there.
+ */
+function unlessCongested(call: UnaryCall, read: () => void): void {
+  if (call.congested) call.end(Status.RESOURCE_EXHAUSTED, unreadAnswers);
+  else read();
+}
+
+const unreadAnswers = "grpc: too much waits for this connection to be read";
 const acceptAny = (): undefined => undefined;
 
 function failWith(call: UnaryCall, failed: Failed): void {

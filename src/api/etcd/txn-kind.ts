@@ -1,4 +1,5 @@
-// Which txns need the log, and which of the others need a read barrier (semantics, rule 24).
+// Which txns need the log, which of the others need a read barrier (semantics, rule 24), and which add
+// to the store.
 
 import type { RequestOp, TxnRequest } from "../../mvcc/messages.js";
 
@@ -14,6 +15,12 @@ export function isReadOnly(request: TxnRequest): boolean {
 export function isSerializable(request: TxnRequest): boolean {
   if (request.success.length + request.failure.length === 0) return false;
   return request.success.every(isSerializableRange) && request.failure.every(isSerializableRange);
+}
+
+/** Whether either branch, at any depth, may put a key. */
+export function mayPut(request: TxnRequest): boolean {
+  const puts = (op: RequestOp): boolean => op.kind === "put" || (op.kind === "txn" && mayPut(op.request));
+  return request.success.some(puts) || request.failure.some(puts);
 }
 
 const isRange = (op: RequestOp): boolean => op.kind === "range";

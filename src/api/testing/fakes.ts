@@ -54,6 +54,7 @@ export class FakeCaller {
 }
 
 export class FakeCall implements UnaryCall {
+  congested = false;
   readonly peer = "127.0.0.1:1";
   readonly deadlineAt = undefined;
   ended = false;
@@ -189,6 +190,7 @@ export class FakeContext implements ApiContext {
   role: RoleChange = { role: "leader", leader: 101, epoch: 7 };
   list: ClusterMember[] = [member(101), member(102), member(103)];
   readonly limits = defaultLimits;
+  spaceExceeded = false;
   strictReconfiguration = true;
   readonly surprises: unknown[] = [];
   private clock = 1_800_000_000_000;

@@ -1,9 +1,10 @@
 // What a local cluster consists of: names, ports and folders of its nodes. The folder remembers what
 // it was founded with, so that running the command again continues the same cluster.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../server/config.js";
+import { makeFolder } from "../../server/folders.js";
 
 export interface NodePlan {
   readonly name: string;
@@ -73,7 +74,7 @@ export function foundCluster(plan: ClusterPlan): void {
     peerPorts: plan.nodes.map((node) => node.peerPort),
   };
   try {
-    mkdirSync(plan.folder, { recursive: true });
+    makeFolder(plan.folder);
     writeFileSync(join(plan.folder, foundingFile), `${JSON.stringify(founding, undefined, 2)}\n`);
   } catch (error) {
     throw new ConfigError(`cannot write to ${plan.folder}: ${(error as Error).message}`);

@@ -19,6 +19,12 @@ import { isWellFormed, type RaftMessage } from "./messages.js";
 /** Optional parts are set one by one: spreading them in costs microseconds on the hottest path. */
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/**
+ * Terms rise by one an election: one that leaps further is damaged or forged. Believed, a term near the
+ * end of the safe integers would leave no term to elect anybody in, ever.
+ */
+const MAX_TERM_LEAP = 2 ** 32;
+
 const NOTHING: readonly never[] = Object.freeze([]);
 
 /** Takes the array's contents: an empty one stays, a full one is replaced by the caller. */
@@ -105,7 +111,7 @@ export class Raft extends Election implements Engine<RaftMessage> {
   }
 
   private onMessage(from: NodeId, message: RaftMessage): void {
-    if (!isWellFormed(message) || from === this.id) {
+    if (!isWellFormed(message) || from === this.id || message.term - this.term > MAX_TERM_LEAP) {
       this.impossible++;
     } else if (message.term < this.term) {
       this.answerStale(from, message);

@@ -19,7 +19,10 @@ import {
   watchId,
 } from "./watch.js";
 
-const int64s = fc.oneof(fc.constantFrom(0n, 1n, -1n, 300n), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }));
+const int64s = fc.oneof(
+  fc.constantFrom(0n, 1n, -1n, 300n),
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+);
 const plainRequests: fc.Arbitrary<PlainRequest> = fc
   .oneof(
     fc
@@ -82,7 +85,10 @@ const assertSame = (found: unknown, wanted: unknown): void => assert.deepEqual(b
 test("watch requests are decoded as @bufbuild/protobuf decodes them, also one after another", () => {
   fc.assert(
     fc.property(plainRequests, plainRequests, unknownFields, (first, second, unknown) => {
-      assertSame(decodeWatchRequest(Buffer.concat([unknown, toBinary(WatchRequestSchema, first)])), expected(first));
+      assertSame(
+        decodeWatchRequest(Buffer.concat([unknown, toBinary(WatchRequestSchema, first)])),
+        expected(first),
+      );
       const both = Buffer.concat([toBinary(WatchRequestSchema, first), toBinary(WatchRequestSchema, second)]);
       assertSame(decodeWatchRequest(both), expected(fromBinary(WatchRequestSchema, both)));
     }),
@@ -100,11 +106,13 @@ test("what we encode of a watch request, @bufbuild/protobuf decodes to the same"
 });
 
 test("damaged watch requests throw WireError or mean something", () => {
-  const damaged = fc.tuple(plainRequests, fc.nat(), fc.nat({ max: 255 }), fc.nat()).map(([plain, at, byte, cut]) => {
-    const bytes = Buffer.from(toBinary(WatchRequestSchema, plain));
-    if (bytes.length > 0) bytes[at % bytes.length] = byte;
-    return bytes.subarray(0, cut % (bytes.length + 1));
-  });
+  const damaged = fc
+    .tuple(plainRequests, fc.nat(), fc.nat({ max: 255 }), fc.nat())
+    .map(([plain, at, byte, cut]) => {
+      const bytes = Buffer.from(toBinary(WatchRequestSchema, plain));
+      if (bytes.length > 0) bytes[at % bytes.length] = byte;
+      return bytes.subarray(0, cut % (bytes.length + 1));
+    });
   fc.assert(
     fc.property(fc.oneof(damaged, fc.uint8Array({ maxLength: 30 })), (bytes) => {
       try {
@@ -127,66 +135,72 @@ test("watch responses are byte for byte what @bufbuild/protobuf makes of them", 
   });
   const terms = fc.integer({ min: 1, max: 1000 });
   fc.assert(
-    fc.property(revisions, terms, int64s, notices, fc.array(keyValues, { maxLength: 4 }), fc.boolean(), (
-      revision,
-      term,
-      id,
-      notice,
-      kvs,
-      fragment,
-    ) => {
-      const header = { clusterId, memberId: 7n, revision: BigInt(revision), raftTerm: BigInt(term) };
-      const plain = { header, watchId: id };
-      const encodedId = watchId(id);
-      assert.deepEqual(
-        Buffer.from(encoder.notice(revision, term, encodedId, notice)),
-        Buffer.from(
-          toBinary(
-            WatchResponseSchema,
-            create(WatchResponseSchema, { ...plain, ...notice, compactRevision: BigInt(notice.compactRevision) }),
+    fc.property(
+      revisions,
+      terms,
+      int64s,
+      notices,
+      fc.array(keyValues, { maxLength: 4 }),
+      fc.boolean(),
+      (revision, term, id, notice, kvs, fragment) => {
+        const header = { clusterId, memberId: 7n, revision: BigInt(revision), raftTerm: BigInt(term) };
+        const plain = { header, watchId: id };
+        const encodedId = watchId(id);
+        assert.deepEqual(
+          Buffer.from(encoder.notice(revision, term, encodedId, notice)),
+          Buffer.from(
+            toBinary(
+              WatchResponseSchema,
+              create(WatchResponseSchema, {
+                ...plain,
+                ...notice,
+                compactRevision: BigInt(notice.compactRevision),
+              }),
+            ),
           ),
-        ),
-      );
-      const writer = new WireWriter();
-      const kept = kvs.filter(({ key }) => key.length > 0);
-      const events = kept.map((kv, at) => {
-        const event = new WatchEvent(kv.modRevision, encodeKeyValue(kv), writer);
-        const previous = kept[at - 1];
-        if (!event.complete) event.complement(previous === undefined ? undefined : encodeKeyValue(previous));
-        assert.deepEqual(Buffer.from(event.key), Buffer.from(kv.key));
-        return event;
-      });
-      for (const withPrevious of [false, true]) {
-        const wire = events.map((event) => (withPrevious ? event.withPrevious : event.bytes));
-        const bytes = encoder.events(revision, term, encodedId, wire, fragment);
-        const wireKv = (kv: (typeof kvs)[number]) => ({
-          key: kv.key,
-          createRevision: BigInt(kv.createRevision),
-          modRevision: BigInt(kv.modRevision),
-          version: BigInt(kv.version),
-          value: kv.value,
-          lease: kv.lease,
-        });
-        const message = create(WatchResponseSchema, {
-          ...plain,
-          fragment,
-          events: kept.map((kv, at) => {
-            const created = kv.version !== 0 && kv.createRevision === kv.modRevision;
-            const previous = withPrevious && !created ? kept[at - 1] : undefined;
-            return {
-              type: kv.version === 0 ? 1 : 0,
-              kv: wireKv(kv),
-              ...(previous === undefined ? {} : { prevKv: wireKv(previous) }),
-            };
-          }),
-        });
-        assert.deepEqual(Buffer.from(bytes), Buffer.from(toBinary(WatchResponseSchema, message)));
-        const base = encoder.baseBytes(revision, term, encodedId, fragment);
-        assert.equal(
-          bytes.length,
-          wire.reduce((sum, { length }) => sum + length, base),
         );
-      }
-    }),
+        const writer = new WireWriter();
+        const kept = kvs.filter(({ key }) => key.length > 0);
+        const events = kept.map((kv, at) => {
+          const event = new WatchEvent(kv.modRevision, encodeKeyValue(kv), writer);
+          const previous = kept[at - 1];
+          if (!event.complete)
+            event.complement(previous === undefined ? undefined : encodeKeyValue(previous));
+          assert.deepEqual(Buffer.from(event.key), Buffer.from(kv.key));
+          return event;
+        });
+        for (const withPrevious of [false, true]) {
+          const wire = events.map((event) => (withPrevious ? event.withPrevious : event.bytes));
+          const bytes = encoder.events(revision, term, encodedId, wire, fragment);
+          const wireKv = (kv: (typeof kvs)[number]) => ({
+            key: kv.key,
+            createRevision: BigInt(kv.createRevision),
+            modRevision: BigInt(kv.modRevision),
+            version: BigInt(kv.version),
+            value: kv.value,
+            lease: kv.lease,
+          });
+          const message = create(WatchResponseSchema, {
+            ...plain,
+            fragment,
+            events: kept.map((kv, at) => {
+              const created = kv.version !== 0 && kv.createRevision === kv.modRevision;
+              const previous = withPrevious && !created ? kept[at - 1] : undefined;
+              return {
+                type: kv.version === 0 ? 1 : 0,
+                kv: wireKv(kv),
+                ...(previous === undefined ? {} : { prevKv: wireKv(previous) }),
+              };
+            }),
+          });
+          assert.deepEqual(Buffer.from(bytes), Buffer.from(toBinary(WatchResponseSchema, message)));
+          const base = encoder.baseBytes(revision, term, encodedId, fragment);
+          assert.equal(
+            bytes.length,
+            wire.reduce((sum, { length }) => sum + length, base),
+          );
+        }
+      },
+    ),
   );
 });

@@ -9,7 +9,12 @@ const ends = fc.oneof(keys, fc.constant(undefined));
 
 test("whatever was added and removed, exactly the intervals that hold a key are found", () => {
   const steps = fc.array(
-    fc.record({ remove: fc.integer({ min: 0, max: 5 }).map((n) => n < 2), at: fc.nat(), start: keys, end: ends }),
+    fc.record({
+      remove: fc.integer({ min: 0, max: 5 }).map((n) => n < 2),
+      at: fc.nat(),
+      start: keys,
+      end: ends,
+    }),
     { maxLength: 200 },
   );
   fc.assert(

@@ -68,6 +68,7 @@ const exchanged: fc.Arbitrary<Exchanged<RaftMessage>> = fc.oneof(
       engine: fc.string(),
       protocolVersion: fc.nat(),
       incarnation: number,
+      memberAsOf: number,
     }),
   }),
   fc.record({ kind: fc.constant("consensus" as const), group: fc.nat(), message: raftMessage }),
@@ -136,7 +137,14 @@ test("the pieces of a snapshot stream survive the codec", () => {
     membership: { voters: [1, 2, 3], outgoing: [], learners: [9], learnersNext: [], autoLeave: false },
     membershipIndex: 7,
   };
-  const sender = { clusterId: 5, node: 1, engine: "raft", protocolVersion: 1, incarnation: 99 };
+  const sender = {
+    clusterId: 5,
+    node: 1,
+    engine: "raft",
+    protocolVersion: 1,
+    incarnation: 99,
+    memberAsOf: 7,
+  };
   for (const piece of [
     { kind: "header", header: { group: 0, sender, epoch: 4, meta } },
     { kind: "chunk", chunk: new Uint8Array([1, 2, 3]) },
@@ -147,7 +155,14 @@ test("the pieces of a snapshot stream survive the codec", () => {
 });
 
 test("a membership change and its outcome survive the codec", () => {
-  const sender = { clusterId: 5, node: 1, engine: "raft", protocolVersion: 1, incarnation: 99 };
+  const sender = {
+    clusterId: 5,
+    node: 1,
+    engine: "raft",
+    protocolVersion: 1,
+    incarnation: 99,
+    memberAsOf: 7,
+  };
   const change = {
     steps: [
       { op: "addVoter", node: 4 },

@@ -89,6 +89,8 @@ const reasons = new Set<string>([
   "badTransferee",
   "learnerNotReady",
   "unhealthy",
+  "peerUrlExists",
+  "tooManyLearners",
 ] satisfies GroupFailure["reason"][]);
 
 export function decodeControlResponse(bytes: Uint8Array): GroupFailure | undefined {

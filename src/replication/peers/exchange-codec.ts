@@ -14,12 +14,16 @@ export interface Hello {
   readonly engine: string;
   readonly protocolVersion: number;
   readonly incarnation: number;
+  /** Index of an applied membership that counts the speaker as a member; 0 when it knows none. */
+  readonly memberAsOf: Index;
 }
 
 /** How the messages of one engine are encoded, and in which field of ExchangeRequest they travel. */
 export interface MessageCodec<M> {
   readonly field: number;
-  encode(message: M): Uint8Array;
+  /** Bytes of the encoded message, at most. */
+  bound(message: M): number;
+  encode(message: M, writer: WireWriter): void;
   /** Throws WireError on what is not a message of this engine. Keeps views into `bytes`. */
   decode(bytes: Uint8Array): M;
 }
@@ -57,6 +61,7 @@ export function encodeHello(hello: Hello): Uint8Array {
     .string(3, hello.engine)
     .uint(4, hello.protocolVersion)
     .uint(5, hello.incarnation)
+    .uint(6, hello.memberAsOf)
     .finish();
 }
 
@@ -67,6 +72,7 @@ export function decodeHello(bytes: Uint8Array): Hello {
   let engine = "";
   let version = 0;
   let incarnation = 0;
+  let memberAsOf = 0;
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === 8) clusterId = reader.varint();
@@ -74,9 +80,10 @@ export function decodeHello(bytes: Uint8Array): Hello {
     else if (tag === 26) engine = reader.string();
     else if (tag === 32) version = reader.varint();
     else if (tag === 40) incarnation = reader.varint();
+    else if (tag === 48) memberAsOf = reader.varint();
     else reader.skip(tag);
   }
-  return { clusterId, node, engine, protocolVersion: version, incarnation };
+  return { clusterId, node, engine, protocolVersion: version, incarnation, memberAsOf };
 }
 
 export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M>): Uint8Array {
@@ -84,18 +91,19 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
     case "hello":
       return wrap(field.hello, encodeHello(exchanged.hello));
     case "consensus": {
-      const message = codec.encode(exchanged.message);
-      const inner = new WireWriter(message.length + 24)
-        .uint(1, exchanged.group)
-        .bytes(2, message, true)
-        .finish();
-      return wrap(codec.field, inner);
+      const writer = new WireWriter(codec.bound(exchanged.message) + 32);
+      const outer = writer.begin(codec.field);
+      const inner = writer.uint(1, exchanged.group).begin(2);
+      codec.encode(exchanged.message, writer);
+      return writer.end(inner).end(outer).finish();
     }
     case "forwarded": {
-      const bytes = exchanged.batches.reduce((sum, batch) => sum + batch.length + 12, 32);
-      const inner = new WireWriter(bytes).uint(1, exchanged.group);
-      for (const batch of exchanged.batches) inner.bytes(2, batch, true);
-      return wrap(field.forwarded, inner.uint(3, exchanged.epoch).finish());
+      const bytes = exchanged.batches.reduce((sum, batch) => sum + batch.length + 12, 48);
+      const writer = new WireWriter(bytes);
+      const outer = writer.begin(field.forwarded);
+      writer.uint(1, exchanged.group);
+      for (const batch of exchanged.batches) writer.bytes(2, batch, true);
+      return writer.uint(3, exchanged.epoch).end(outer).finish();
     }
     case "readBarrier":
       return wrap(

@@ -1,40 +1,54 @@
 // The way to one other node: a channel, an Exchange stream on it, and the patience to open both again
 // when they break. Urgent messages never wait behind bulk: bulk is handed to the stream only while
-// little is buffered there.
+// little is buffered there. A link on which nothing comes back for an election timeout is broken,
+// whatever TCP says.
 
 import type { NodeId } from "../../consensus/types.js";
 import { WireReader } from "../../protobuf/wire.js";
-import { type CallEnd, type Channel, type ClientStream, Status } from "../../rpc/call.js";
+import { type CallEnd, type ClientStream, type MeasuredChannel, Status } from "../../rpc/call.js";
 import { decodeHello, type Hello } from "./exchange-codec.js";
+
+/** Ends the stream of a node that has been removed from the cluster. */
+export const removedStatus = Status.PERMISSION_DENIED;
 
 export const exchangePath = "/quorate.consensus.v1.PeerService/Exchange";
 
 /** Milliseconds between attempts to connect: the first, and the most. */
 const retryMs = { first: 50, most: 1000 };
+/** Probes within the time of silence that breaks a link. */
+const probesPerSilence = 4;
 /** Bulk bytes waiting for a slow link, at most; beyond it they are dropped (the engine sends again). */
 const bulkLimitBytes = 128 << 20;
 
 export interface PeerLinkOptions {
   readonly peer: NodeId;
-  /** The Hello of this node, encoded as an ExchangeRequest. */
-  readonly introduction: Uint8Array;
+  /** The Hello of this node as of now, encoded as an ExchangeRequest. */
+  readonly introduction: () => Uint8Array;
   /** Opens a channel to wherever the peer is now; undefined while that is not known. */
-  readonly open: () => Channel | undefined;
+  readonly open: () => MeasuredChannel | undefined;
   /** Throws an Error when the peer that answered is not the one meant. */
   readonly check: (hello: Hello) => void;
   readonly up: () => void;
   readonly down: (reason: string) => void;
+  /** The peer knows that this node was removed from the cluster. */
+  readonly removed: () => void;
   readonly sent: (bytes: number) => void;
+  /** Milliseconds without an answer to a PING after which the link counts as broken. */
+  readonly silenceMs: number;
+  readonly roundTrip: (milliseconds: number) => void;
 }
 
 export class PeerLink {
-  private channel: Channel | undefined;
+  private channel: MeasuredChannel | undefined;
   private stream: ClientStream | undefined;
   private greeted = false;
   private blocked = false;
   private bulk: Uint8Array[] = [];
   private bulkBytes = 0;
   private timer: NodeJS.Timeout | undefined;
+  private prober: NodeJS.Timeout | undefined;
+  /** Probes that came due while one waited for its answer; undefined while none waits. */
+  private unanswered: number | undefined;
   private waitMs = retryMs.first;
   private closed = false;
 
@@ -64,13 +78,14 @@ export class PeerLink {
 
   close(): void {
     this.closed = true;
-    if (this.timer !== undefined) clearTimeout(this.timer);
+    clearTimeout(this.timer);
     this.stream?.cancel();
     this.channel?.close();
     this.reset();
   }
 
   private reset(): void {
+    clearInterval(this.prober);
     this.stream = undefined;
     this.channel = undefined;
     this.greeted = false;
@@ -93,7 +108,7 @@ export class PeerLink {
     );
   }
 
-  private connected(channel: Channel): void {
+  private connected(channel: MeasuredChannel): void {
     if (this.closed || this.channel !== channel) return channel.close();
     const stream = channel.stream(
       exchangePath,
@@ -105,7 +120,24 @@ export class PeerLink {
     );
     this.stream = stream;
     stream.onDrain(() => this.drained());
-    stream.write(this.options.introduction);
+    stream.write(this.options.introduction());
+    this.unanswered = undefined;
+    this.prober = setInterval(() => this.probe(channel), this.options.silenceMs / probesPerSilence);
+  }
+
+  private probe(channel: MeasuredChannel): void {
+    const { silenceMs, roundTrip } = this.options;
+    if (this.unanswered !== undefined) {
+      // Counted, not timed: after a pause of this process the answer may wait to be read.
+      if (++this.unanswered >= probesPerSilence) this.fail(`nothing came back for ${silenceMs} ms`);
+      return;
+    }
+    const sent = channel.ping((milliseconds) => {
+      if (this.channel !== channel) return;
+      this.unanswered = undefined;
+      roundTrip(milliseconds);
+    });
+    if (sent) this.unanswered = 0;
   }
 
   /** The peer answered with its own Hello. */
@@ -134,8 +166,9 @@ export class PeerLink {
     for (const message of waiting) this.send(message, false);
   }
 
-  private ended(channel: Channel, end: CallEnd): void {
+  private ended(channel: MeasuredChannel, end: CallEnd): void {
     if (this.channel !== channel) return;
+    if (end.code === removedStatus) this.options.removed();
     const refused = end.code === Status.FAILED_PRECONDITION || end.code === Status.INVALID_ARGUMENT;
     this.fail(end.message || `stream ended with status ${end.code}`, refused ? retryMs.most : undefined);
   }

@@ -4,7 +4,7 @@
 import type { Outbound } from "../../consensus/engine.js";
 import { members } from "../../consensus/membership/change.js";
 import type { Index, Membership, MembershipChange, NodeId, Term } from "../../consensus/types.js";
-import { type Channel, Status } from "../../rpc/call.js";
+import { type Channel, type MeasuredChannel, Status } from "../../rpc/call.js";
 import type { Transport } from "../ports.js";
 import type { GroupFailure } from "../proposer.js";
 import type { StateMachine } from "../state-machine.js";
@@ -20,14 +20,20 @@ export interface PeerNetworkOptions<M> {
   readonly self: Hello;
   readonly codec: MessageCodec<M>;
   /** Opens (without connecting) a channel to wherever the node is now; undefined when nobody knows. */
-  readonly open: (node: NodeId) => Channel | undefined;
+  readonly open: (node: NodeId) => MeasuredChannel | undefined;
   /** What a membership entry says about addresses. */
   readonly learnAddress: (context: Uint8Array) => void;
+  /** As in Hello, at this moment. */
+  readonly memberAsOf: () => Index;
+  /** A peer says that this node was removed from the cluster. */
+  readonly removed: () => void;
   readonly observer: PeerObserver;
   /** Hands to the sockets what was written to channels. */
   readonly flush: () => void;
   /** Milliseconds for a control request. */
   readonly controlTimeoutMs: number;
+  /** Milliseconds of silence after which a link is broken: about an election timeout. */
+  readonly silenceMs: number;
 }
 
 /** Told about links, for metrics and logs. */
@@ -36,17 +42,23 @@ export interface PeerObserver {
   down(peer: NodeId, reason: string): void;
   sent(peer: NodeId, bytes: number): void;
   sendFailed(peer: NodeId): void;
+  roundTrip(peer: NodeId, milliseconds: number): void;
 }
+
+/** Multiples of `silenceMs` for which a link to a node that is no member is kept: its last words matter. */
+const strangerPatience = 5;
 
 export class PeerNetwork<M> implements Transport<M> {
   private readonly links = new Map<NodeId, PeerLink>();
-  private readonly introduction: Uint8Array;
+  private wanted = new Set<NodeId>();
+  /** Links to nodes that are no members (any more, or yet) end by themselves. */
+  private readonly strangers = new Map<NodeId, NodeJS.Timeout>();
+  /** Channels of snapshots and control requests under way. */
+  private readonly sideChannels = new Set<Channel>();
   private unreachable: (peer: NodeId) => void = () => {};
   private closed = false;
 
-  constructor(private readonly options: PeerNetworkOptions<M>) {
-    this.introduction = encodeExchange({ kind: "hello", hello: options.self }, options.codec);
-  }
+  constructor(private readonly options: PeerNetworkOptions<M>) {}
 
   /** Who wants to know that a link broke (the group, which exists only after its transport). */
   onUnreachable(listener: (peer: NodeId) => void): void {
@@ -60,18 +72,31 @@ export class PeerNetwork<M> implements Transport<M> {
 
   close(): void {
     this.closed = true;
+    for (const timer of this.strangers.values()) clearTimeout(timer);
     for (const link of this.links.values()) link.close();
     this.links.clear();
+    for (const channel of this.sideChannels) channel.close();
   }
 
   membershipChanged(membership: Membership): void {
-    const wanted = new Set<NodeId>(members(membership));
-    for (const node of wanted) this.link(node);
-    for (const [node, link] of this.links) {
-      if (wanted.has(node)) continue;
-      link.close();
-      this.links.delete(node);
+    this.wanted = new Set<NodeId>(members(membership));
+    for (const node of this.wanted) {
+      clearTimeout(this.strangers.get(node));
+      this.strangers.delete(node);
+      this.link(node);
     }
+    // Who was removed is still told so: the engine speaks to it a little longer.
+    for (const node of this.links.keys()) if (!this.wanted.has(node)) this.endLater(node);
+  }
+
+  private endLater(node: NodeId): void {
+    if (this.strangers.has(node)) return;
+    const end = (): void => {
+      this.strangers.delete(node);
+      this.links.get(node)?.close();
+      this.links.delete(node);
+    };
+    this.strangers.set(node, setTimeout(end, strangerPatience * this.options.silenceMs).unref());
   }
 
   membershipAppended(context: Uint8Array): void {
@@ -85,7 +110,11 @@ export class PeerNetwork<M> implements Transport<M> {
     if (existing !== undefined) return existing;
     const link = new PeerLink({
       peer,
-      introduction: this.introduction,
+      introduction: () => {
+        const hello = { ...self, memberAsOf: this.options.memberAsOf() };
+        return encodeExchange({ kind: "hello", hello }, this.options.codec);
+      },
+      removed: this.options.removed,
       open: () => this.options.open(peer),
       check: (hello) => this.check(peer, hello),
       up: () => observer.up(peer),
@@ -94,8 +123,11 @@ export class PeerNetwork<M> implements Transport<M> {
         this.unreachable(peer);
       },
       sent: (bytes) => observer.sent(peer, bytes),
+      silenceMs: this.options.silenceMs,
+      roundTrip: (milliseconds) => observer.roundTrip(peer, milliseconds),
     });
     this.links.set(peer, link);
+    if (!this.wanted.has(peer)) this.endLater(peer);
     return link;
   }
 
@@ -144,19 +176,19 @@ export class PeerNetwork<M> implements Transport<M> {
   }
 
   async control(to: NodeId, change: MembershipChange): Promise<GroupFailure | undefined> {
-    const channel = this.options.open(to);
+    const channel = this.openAside(to);
     if (channel === undefined) return { kind: "failed", reason: "noLeader", outcome: "refused" };
     try {
       await channel.connect();
     } catch (error) {
-      channel.close();
+      this.closeAside(channel);
       return { kind: "failed", reason: "noLeader", outcome: "refused", detail: String(error) };
     }
     const { group, self, controlTimeoutMs } = this.options;
     const request = encodeControlRequest({ group, sender: self, change });
     return new Promise((resolve) => {
       channel.unary(controlPath, request, { timeoutMs: controlTimeoutMs }, (end, message) => {
-        channel.close();
+        this.closeAside(channel);
         if (end.code === Status.OK && message !== undefined) return resolve(decodeControlResponse(message));
         resolve({ kind: "failed", reason: "timeout", outcome: "unknown", detail: end.message });
       });
@@ -164,10 +196,23 @@ export class PeerNetwork<M> implements Transport<M> {
   }
 
   sendSnapshot(to: NodeId, epoch: Term, stateMachine: StateMachine): Promise<Index> {
-    const channel = this.options.open(to);
+    const channel = this.openAside(to);
     if (channel === undefined)
       return Promise.reject(new Error(`address of member ${to.toString(16)} not known`));
     const { group, self } = this.options;
-    return sendSnapshot({ channel, group, sender: self, epoch, stateMachine });
+    return sendSnapshot({ channel, group, sender: self, epoch, stateMachine }).finally(() =>
+      this.closeAside(channel),
+    );
+  }
+
+  private openAside(to: NodeId): Channel | undefined {
+    const channel = this.closed ? undefined : this.options.open(to);
+    if (channel !== undefined) this.sideChannels.add(channel);
+    return channel;
+  }
+
+  private closeAside(channel: Channel): void {
+    this.sideChannels.delete(channel);
+    channel.close();
   }
 }

@@ -2,11 +2,12 @@
 // or engine is refused before anything it says is looked at.
 
 import { create, toBinary } from "@bufbuild/protobuf";
+import type { NodeId } from "../../consensus/types.js";
 import { type Member, MemberSchema } from "../../gen/etcdserverpb/rpc_pb.js";
 import { DiscoverResponseSchema } from "../../gen/quorate/consensus/v1/peer_pb.js";
 import { WireWriter } from "../../protobuf/wire.js";
 import { type RawMethod, RpcError, Status, type StreamCall, type UnaryCall } from "../../rpc/call.js";
-import { decodeOrigin } from "../batch.js";
+import { decodeCommands, decodeOrigin } from "../batch.js";
 import type { Group } from "../group.js";
 import type { StateMachine } from "../state-machine.js";
 import { decodeControlRequest, encodeControlResponse } from "./control-codec.js";
@@ -18,7 +19,7 @@ import {
   type MessageCodec,
   protocolVersion,
 } from "./exchange-codec.js";
-import { exchangePath } from "./peer-link.js";
+import { exchangePath, removedStatus } from "./peer-link.js";
 import { controlPath } from "./peer-network.js";
 import { SnapshotReceiver, snapshotPath } from "./snapshot-transfer.js";
 
@@ -39,6 +40,8 @@ export interface PeerServiceOptions<M> {
   readonly group: (group: number) => Group<M> | undefined;
   readonly stateMachine: (group: number) => StateMachine;
   readonly members: () => readonly MemberInfo[];
+  /** Whether this node knows that a member as of that index is none any more. */
+  readonly isRemoved: (node: number, memberAsOf: number) => boolean;
   readonly received: (from: number, bytes: number) => void;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
 }
@@ -63,6 +66,7 @@ function admit(hello: Hello, self: Hello): void {
       `this node needs peer protocol ${protocolVersion} at least, the caller speaks ${hello.protocolVersion}`,
     );
   }
+  if (hello.node === 0) throw new RpcError(Status.INVALID_ARGUMENT, "a Hello names its node");
   if (hello.node === self.node) {
     throw new RpcError(Status.FAILED_PRECONDITION, "a node must not call itself");
   }
@@ -102,13 +106,19 @@ export function peerMethods<M>(options: PeerServiceOptions<M>): RawMethod[] {
 
 function serveExchange<M>(call: StreamCall, options: PeerServiceOptions<M>): void {
   let from = 0;
-  const { self, codec } = options;
+  let memberAsOf = 0;
+  const { self, codec, isRemoved } = options;
+  const refuseRemoved = (): void => {
+    if (!isRemoved(from, memberAsOf)) return;
+    throw new RpcError(removedStatus, "the member has been permanently removed from the cluster");
+  };
   call.onMessage((message) => {
     try {
       // Entries are kept: the bytes must be ours.
       const exchanged = decodeExchange(Uint8Array.prototype.slice.call(message), codec);
       if (exchanged === undefined) return;
       if (from !== 0) {
+        refuseRemoved();
         options.received(from, message.length);
         return dispatch(from, exchanged, options);
       }
@@ -116,6 +126,8 @@ function serveExchange<M>(call: StreamCall, options: PeerServiceOptions<M>): voi
         throw new RpcError(Status.INVALID_ARGUMENT, "the first message must be a Hello");
       admit(exchanged.hello, self);
       from = exchanged.hello.node;
+      memberAsOf = exchanged.hello.memberAsOf;
+      refuseRemoved();
       const hello = encodeHello(self);
       call.write(new WireWriter(hello.length + 8).bytes(1, hello).finish());
     } catch (error) {
@@ -134,7 +146,8 @@ function dispatch<M>(from: number, exchanged: Exchanged<M>, options: PeerService
     case "consensus":
       return group.receive(from, exchanged.message);
     case "forwarded": {
-      const sequences = exchanged.batches.map((batch) => decodeOrigin(batch).sequence);
+      const stateMachine = options.stateMachine(exchanged.group);
+      const sequences = exchanged.batches.map((batch) => examine(batch, from, stateMachine));
       return group.receiveForwarded(from, exchanged.epoch, exchanged.batches, sequences);
     }
     case "readBarrier":
@@ -146,6 +159,20 @@ function dispatch<M>(from: number, exchanged: Exchanged<M>, options: PeerService
     default:
       throw new Error(`unknown message ${String(exchanged satisfies never)}`);
   }
+}
+
+/**
+ * The sequence number of a batch that another node hands over. Once in the log it is applied everywhere,
+ * at every restart: what nobody could apply must not get there, nor what passes for another node's.
+ */
+function examine(batch: Uint8Array, from: NodeId, stateMachine: StateMachine): number {
+  const { node, sequence } = decodeOrigin(batch);
+  if (node !== from) throw new RpcError(Status.INVALID_ARGUMENT, "a forwarded batch is not its sender's own");
+  for (const command of decodeCommands(batch)) {
+    if (stateMachine.understands?.(command) === false)
+      throw new RpcError(Status.INVALID_ARGUMENT, "a forwarded command is not understood");
+  }
+  return sequence;
 }
 
 function serveControl<M>(message: Uint8Array, call: UnaryCall, options: PeerServiceOptions<M>): void {

@@ -3,7 +3,7 @@
 
 import type { Append, RaftMessage } from "../../consensus/raft/messages.js";
 import { type Entry, EntryKind } from "../../consensus/types.js";
-import { varintBytes, WireError, WireReader, WireWriter } from "../../protobuf/wire.js";
+import { varintBytes, WireError, WireReader, type WireWriter } from "../../protobuf/wire.js";
 import type { MessageCodec } from "./exchange-codec.js";
 
 const body = {
@@ -16,53 +16,56 @@ const body = {
   timeoutNow: 8,
 } as const;
 
-export const raftCodec: MessageCodec<RaftMessage> = { field: 2, encode, decode };
+export const raftCodec: MessageCodec<RaftMessage> = { field: 2, bound, encode, decode };
 
-function encode(message: RaftMessage): Uint8Array {
-  const inner = encodeBody(message);
-  return new WireWriter(inner.length + 24)
-    .uint(1, message.term)
-    .bytes(body[message.kind], inner, true)
-    .finish();
+function encode(message: RaftMessage, writer: WireWriter): void {
+  writer.uint(1, message.term);
+  const start = writer.begin(body[message.kind]);
+  encodeBody(message, writer);
+  writer.end(start);
 }
 
-function encodeBody(message: RaftMessage): Uint8Array {
-  const writer = new WireWriter(message.kind === "append" ? appendBytes(message) : 48);
+function encodeBody(message: RaftMessage, writer: WireWriter): void {
   switch (message.kind) {
     case "vote":
-      return writer
+      writer
         .bool(1, message.pre)
         .uint(2, message.lastIndex)
         .uint(3, message.lastTerm)
-        .bool(4, message.transfer)
-        .finish();
+        .bool(4, message.transfer);
+      return;
     case "voteReply":
-      return writer.bool(1, message.pre).bool(2, message.granted).finish();
-    case "append": {
+      writer.bool(1, message.pre).bool(2, message.granted);
+      return;
+    case "append":
       writer.uint(1, message.previousIndex).uint(2, message.previousTerm).uint(3, message.commit);
       for (const entry of message.entries) writeEntry(writer, entry);
-      return writer.finish();
-    }
+      return;
     case "appendReply":
-      return writer
+      writer
         .bool(1, message.rejected)
         .uint(2, message.index)
         .uint(3, message.hintIndex)
-        .uint(4, message.hintTerm)
-        .finish();
+        .uint(4, message.hintTerm);
+      return;
     case "heartbeat":
-      return writer.uint(1, message.commit).uint(2, message.readPosition).finish();
+      writer.uint(1, message.commit).uint(2, message.readPosition);
+      return;
     case "heartbeatReply":
-      return writer.uint(1, message.readPosition).finish();
+      writer.uint(1, message.readPosition);
+      return;
     case "timeoutNow":
-      return writer.finish();
+      return;
     default:
       throw new Error(`cannot encode ${String(message satisfies never)}`);
   }
 }
 
-const appendBytes = (message: Append): number =>
-  message.entries.reduce((sum, entry) => sum + entry.payload.length + 48, 64);
+/** Bytes of the encoded message, at most. */
+function bound(message: RaftMessage): number {
+  if (message.kind !== "append") return 64;
+  return message.entries.reduce((sum, entry) => sum + entry.payload.length + 48, 96);
+}
 
 /** A varint field with a one-byte tag; 0 is left out. */
 const fieldBytes = (value: number): number => (value === 0 ? 0 : 1 + varintBytes(value));

@@ -12,7 +12,7 @@ import { decodePiece, encodePiece, type SnapshotHeader } from "./snapshot-codec.
 
 export const snapshotPath = "/quorate.consensus.v1.PeerService/Snapshot";
 
-/** Streams a snapshot over `channel`, which it connects and closes. Resolves with its index once installed. */
+/** Streams a snapshot over `channel`, which it connects and the caller closes. Resolves with its index once installed. */
 export async function sendSnapshot(options: {
   readonly channel: Channel;
   readonly group: number;
@@ -22,58 +22,54 @@ export async function sendSnapshot(options: {
 }): Promise<Index> {
   const { channel, stateMachine } = options;
   await channel.connect();
-  try {
-    const { meta, chunks } = await stateMachine.snapshot();
-    let drained: (() => void) | undefined;
-    let ended = false;
-    const outcome = new Promise<void>((resolve, reject) => {
-      let answer: { installed: boolean; reason: string } | undefined;
-      const stream = channel.stream(
-        snapshotPath,
-        {},
-        {
-          message: (message) => {
-            answer = decodeAnswer(message);
-          },
-          end: (end) => {
-            ended = true;
-            drained?.();
-            if (end.code !== Status.OK) reject(new RpcError(end.code, end.message));
-            else if (answer?.installed === true) resolve();
-            else reject(new Error(answer?.reason || "the follower did not install the snapshot"));
-          },
+  const { meta, chunks } = await stateMachine.snapshot();
+  let drained: (() => void) | undefined;
+  let ended = false;
+  const outcome = new Promise<void>((resolve, reject) => {
+    let answer: { installed: boolean; reason: string } | undefined;
+    const stream = channel.stream(
+      snapshotPath,
+      {},
+      {
+        message: (message) => {
+          answer = decodeAnswer(message);
         },
-      );
-      stream.onDrain(() => drained?.());
-      const pump = async (): Promise<void> => {
-        const header = { group: options.group, sender: options.sender, epoch: options.epoch, meta };
-        stream.write(encodePiece({ kind: "header", header }));
-        let checksum = 0;
-        let bytes = 0;
-        for await (const chunk of chunks) {
-          if (ended) return;
-          checksum = crc32(chunk, checksum);
-          bytes += chunk.length;
-          if (stream.write(encodePiece({ kind: "chunk", chunk }))) continue;
-          await new Promise<void>((resume) => {
-            drained = resume;
-            if (ended) resume();
-          });
-        }
+        end: (end) => {
+          ended = true;
+          drained?.();
+          if (end.code !== Status.OK) reject(new RpcError(end.code, end.message));
+          else if (answer?.installed === true) resolve();
+          else reject(new Error(answer?.reason || "the follower did not install the snapshot"));
+        },
+      },
+    );
+    stream.onDrain(() => drained?.());
+    const pump = async (): Promise<void> => {
+      const header = { group: options.group, sender: options.sender, epoch: options.epoch, meta };
+      stream.write(encodePiece({ kind: "header", header }));
+      let checksum = 0;
+      let bytes = 0;
+      for await (const chunk of chunks) {
         if (ended) return;
-        stream.write(encodePiece({ kind: "trailer", crc32: checksum, bytes }));
-        stream.halfClose();
-      };
-      pump().catch((error: unknown) => {
-        stream.cancel();
-        reject(error instanceof Error ? error : new Error(String(error)));
-      });
+        checksum = crc32(chunk, checksum);
+        bytes += chunk.length;
+        if (stream.write(encodePiece({ kind: "chunk", chunk }))) continue;
+        await new Promise<void>((resume) => {
+          drained = resume;
+          if (ended) resume();
+        });
+      }
+      if (ended) return;
+      stream.write(encodePiece({ kind: "trailer", crc32: checksum, bytes }));
+      stream.halfClose();
+    };
+    pump().catch((error: unknown) => {
+      stream.cancel();
+      reject(error instanceof Error ? error : new Error(String(error)));
     });
-    await outcome;
-    return meta.id.index;
-  } finally {
-    channel.close();
-  }
+  });
+  await outcome;
+  return meta.id.index;
 }
 
 function decodeAnswer(message: Uint8Array): { installed: boolean; reason: string } {
@@ -169,9 +165,10 @@ export class SnapshotReceiver {
   }
 
   private async abort(code: Status, message: string): Promise<void> {
+    // Also when the failure came after everything had arrived: the sender must not wait for ever.
+    this.call.end(code, message);
     if (this.finished) return;
     this.finished = true;
-    this.call.end(code, message);
     const sink = this.sink;
     this.sink = undefined;
     await sink?.abort();

@@ -62,12 +62,26 @@ export class NodeProcess {
     return this.exit;
   }
 
+  /** The exit status of a node that should end by itself; one that does not is killed. */
+  async ended(timeoutMs: number): Promise<number | string> {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.child?.kill("SIGKILL");
+    }, timeoutMs);
+    const status = await this.exit;
+    clearTimeout(timer);
+    if (late)
+      throw new Error(`${this.plan.name} still ran after ${timeoutMs} ms\n${this.printed.slice(-4000)}`);
+    return status;
+  }
+
   start(): void {
     const { plan } = this;
     const [command, ...before] = [...(plan.wrapper ?? []), process.execPath];
     const child = spawn(command!, [...before, program, "server", ...this.flags()], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...plan.env },
+      env: { ...inherited(), ...plan.env },
     });
     this.child = child;
     const keep = (chunk: Buffer): void => {
@@ -121,6 +135,11 @@ export class NodeProcess {
     clearTimeout(timer);
     return status;
   }
+}
+
+/** What is addressed to the test run is not for the node, which refuses settings it does not know. */
+function inherited(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("QUORATE_")));
 }
 
 /** The folder of a node below `root`. */

@@ -74,6 +74,8 @@ export interface ProcessClusterOptions {
   readonly nodes?: number;
   readonly extra?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** An existing folder to use, below which every node gets one by its name ("n1", …). A new one by default. */
+  readonly folder?: string;
 }
 
 export class ProcessCluster {
@@ -86,7 +88,7 @@ export class ProcessCluster {
   static async start(options: ProcessClusterOptions = {}): Promise<ProcessCluster> {
     const count = options.nodes ?? 3;
     const ports = await freePorts(count * 2);
-    const folder = mkdtempSync(join(tmpdir(), "quorate-test-"));
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), "quorate-test-"));
     const names = Array.from({ length: count }, (_, at) => `n${at + 1}`);
     const initialCluster = names.map((name, at) => `${name}=http://127.0.0.1:${ports[count + at]}`).join(",");
     const nodes = names.map(

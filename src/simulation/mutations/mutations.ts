@@ -3,7 +3,7 @@
 
 import type { EngineConfig } from "../../consensus/engine.js";
 import { Raft } from "../../consensus/raft/raft.js";
-import type { MembershipChange, ProposalId, ReadId } from "../../consensus/types.js";
+import type { Index, MembershipChange, ProposalId, ReadId } from "../../consensus/types.js";
 
 type RaftFactory = (config: EngineConfig) => Raft;
 
@@ -64,6 +64,14 @@ class ChangesMembershipTooEarly extends Raft {
   }
 }
 
+/** Keeps a membership in force whose entry was cut off. */
+class KeepsRolledBackMembership extends Raft {
+  protected override truncateAfter(index: Index): void {
+    this.log.truncateAfter(index);
+    this.writes.truncated(index);
+  }
+}
+
 export interface Mutation {
   /** What the mutated engine does. */
   readonly name: string;
@@ -107,5 +115,10 @@ export const mutations: readonly Mutation[] = [
     name: "changes its membership too early",
     withinSeeds: 2000,
     createEngine: (c) => new ChangesMembershipTooEarly(c),
+  },
+  {
+    name: "keeps a membership that was rolled back",
+    withinSeeds: 500,
+    createEngine: (c) => new KeepsRolledBackMembership(c),
   },
 ];

@@ -10,7 +10,7 @@ import type { NaiveStore } from "../../mvcc/naive-store.js";
 import { rangeEnd } from "../../mvcc/range.js";
 import { bytes } from "../../mvcc/request-generators.js";
 import type { WatchEvent } from "../../mvcc/watch/event.js";
-import { type WatchOutput, Watcher } from "../../mvcc/watch/watcher.js";
+import { Watcher, type WatchOutput } from "../../mvcc/watch/watcher.js";
 
 export interface WatchSpec {
   readonly key: string;
