@@ -352,7 +352,8 @@ export class Node {
   /** @param orderly requests under way are finished, and what is buffered is written. */
   private async shutDown(failure: Error | undefined, orderly = failure === undefined): Promise<void> {
     if (orderly && this.group.leads) await this.handOver();
-    await this.watches.close();
+    const watchesClosed = this.watches.close();
+    if (orderly) await watchesClosed;
     const clients = this.servers.slice(this.config.listenPeerUrls.length);
     if (orderly) await Promise.all(clients.map((server) => server.drain(drainMs)));
     for (const timer of this.timers) clearInterval(timer);

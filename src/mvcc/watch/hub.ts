@@ -24,6 +24,9 @@ export interface WatchSource {
   onInstalled: (() => void) | undefined;
 }
 
+/** The revision of the first change a store can have. */
+const firstChange = 2;
+
 export interface WatchHubOptions {
   readonly source: WatchSource;
   /** Bytes of recent revisions kept for those that fell behind by little. Default 8 MiB. */
@@ -101,8 +104,8 @@ export class WatchHub {
     if (this.all.size === 0) this.listen();
     this.all.add(watcher);
     watcher.start = start;
-    watcher.next = start === 0 ? currentRevision + 1 : start;
-    watcher.tooLate = watcher.next < compactedRevision;
+    watcher.next = start === 0 ? currentRevision + 1 : Math.max(start, firstChange);
+    watcher.tooLate = start !== 0 && start < compactedRevision;
     if (watcher.next > currentRevision) this.sync(watcher);
     else this.behind.add(watcher);
   }

@@ -208,7 +208,7 @@ export class WatchStream implements WatchOutput {
   }
 
   private startProgress(): void {
-    if (this.progressTimer !== undefined) return;
+    if (this.progressTimer !== undefined || this.isClosed) return;
     this.progressTimer = setInterval(() => this.notifyProgress(), this.options.progressIntervalMs);
     this.progressTimer.unref();
   }
