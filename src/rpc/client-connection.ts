@@ -28,6 +28,7 @@ export interface ClientHost extends ConnectionHost {
   readonly deadlines: DeadlineWheel;
   readonly authority: string;
   readonly userAgent: string;
+  readonly scheme: "http" | "https";
   connectionEstablished(connection: ClientConnection): void;
   /** A stream ended and the peer's limit allows another. */
   streamFreed(connection: ClientConnection): void;
@@ -101,7 +102,7 @@ export class ClientConnection extends Http2Connection {
   private requestBlock(path: string): Buffer {
     const block = this.encodeBlock([
       [":method", "POST"],
-      [":scheme", "http"],
+      [":scheme", this.client.scheme],
       [":path", path],
       [":authority", this.client.authority],
       ["content-type", "application/grpc"],

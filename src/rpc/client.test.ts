@@ -168,6 +168,17 @@ test("a reset by the server ends the call with the status gRPC maps it to", asyn
   }
 });
 
+test("a server that resets a call because of its deadline does not make it look cancelled", async (t) => {
+  const { channel, peer } = await manual(t);
+  const deadline = performance.now() + 5;
+  const answer = callUnary(channel, "/t.X/Y", Buffer.alloc(0), { timeoutMs: 5 });
+  await peer.ended(1);
+  // Before our own timer, which may be up to 10 ms late, has its turn.
+  while (performance.now() < deadline);
+  peer.send(frame(FrameType.RST_STREAM, 0, 1, uint32(ErrorCode.CANCEL)));
+  assert.equal((await answer).code, Status.DEADLINE_EXCEEDED);
+});
+
 const oddAnswers: [what: string, status: Status, send: (peer: RawPeer, id: number) => Buffer][] = [
   ["HTTP 503", Status.UNAVAILABLE, (peer, id) => peer.headers(id, [[":status", "503"]], ended)],
   ["HTTP 404 that goes on", Status.UNIMPLEMENTED, (peer, id) => peer.headers(id, [[":status", "404"]])],

@@ -20,6 +20,7 @@ import { fieldsOf } from "./grpc/metadata.js";
 import type { ConnectionError } from "./http2/frames.js";
 import { ChunkPool } from "./http2/output.js";
 import { type RpcLimits, resolveLimits } from "./limits.js";
+import { dialTls, type TlsClientOptions } from "./tls.js";
 import { TurnFlusher } from "./turn-flusher.js";
 import { WaitingCall } from "./waiting-call.js";
 
@@ -34,7 +35,9 @@ export interface RpcChannelOptions {
   readonly waitingCalls?: number;
   /** Shared by those who want everything to leave at one moment; its own by default. */
   readonly flusher?: TurnFlusher;
-  /** Opens the socket; TCP to host and port by default. It must be connecting or connected. */
+  /** Speaks TLS, and verifies the server; plain text without this. */
+  readonly tls?: TlsClientOptions;
+  /** Opens the socket; TCP to host and port by default. It must be connecting or connected, and plain. */
   readonly dial?: () => Socket;
 }
 
@@ -54,6 +57,7 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
   readonly gzip = new GzipQueue();
   readonly authority: string;
   readonly userAgent: string;
+  readonly scheme: "http" | "https";
   private readonly maxWaiting: number;
   private socket: Socket | undefined;
   private connection: ClientConnection | undefined;
@@ -68,6 +72,7 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
     this.limits = resolveLimits(options.limits);
     this.flusher = options.flusher ?? new TurnFlusher();
     this.authority = options.authority ?? `${options.host}:${options.port}`;
+    this.scheme = options.tls === undefined ? "http" : "https";
     this.userAgent = options.userAgent ?? "quorate";
     this.maxWaiting = options.waitingCalls ?? 100_000;
   }
@@ -94,8 +99,11 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
   }
 
   private dial(): void {
-    const { host, port, dial } = this.options;
-    const socket = dial?.() ?? connectSocket({ host, port, noDelay: true });
+    const { host, port, tls, dial } = this.options;
+    const socket: Socket =
+      tls === undefined
+        ? (dial?.() ?? connectSocket({ host, port, noDelay: true }))
+        : dialTls(host, port, tls);
     this.socket = socket;
     let failure = "connection closed";
     const timer = setTimeout(() => {
@@ -110,13 +118,16 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
       this.dialFailed(failure);
     };
     const onConnect = (): void => {
+      // A TLS handshake may have ended in disagreement: "error" and "close" follow.
+      if (socket.destroyed) return;
       clearTimeout(timer);
       socket.off("error", onError).off("close", onClose);
       this.connection = new ClientConnection(socket, this);
       this.ticker ??= setInterval(() => this.tick(), tickMs).unref();
     };
     socket.once("error", onError).once("close", onClose);
-    if (socket.connecting) socket.once("connect", onConnect);
+    if (tls !== undefined) socket.once("secureConnect", onConnect);
+    else if (socket.connecting) socket.once("connect", onConnect);
     else onConnect();
   }
 

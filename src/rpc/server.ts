@@ -1,5 +1,5 @@
-// A gRPC server on one port, over HTTP/2 in plain text; HTTP/1.1 connections on the same port go to a
-// node:http server when one is given. Bounds and defaults: limits.ts.
+// A gRPC server on one port, over HTTP/2 in plain text or TLS; HTTP/1.1 connections on the same port go
+// to a node:http server when one is given. Bounds and defaults: limits.ts.
 
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
@@ -10,8 +10,9 @@ import type { ConnectionError } from "./http2/frames.js";
 import { ChunkPool } from "./http2/output.js";
 import { type RpcLimits, resolveLimits } from "./limits.js";
 import { MethodTable } from "./method-table.js";
-import { detectProtocol } from "./protocol-detector.js";
+import { type Detected, detectProtocol } from "./protocol-detector.js";
 import { ServerConnection, type ServerHost } from "./server-connection.js";
+import { TlsAcceptor, type TlsServerOptions } from "./tls.js";
 import { TurnFlusher } from "./turn-flusher.js";
 
 export interface RpcServerOptions {
@@ -29,6 +30,10 @@ export interface RpcServerOptions {
   readonly maxConnections?: number;
   /** A connection was not taken: there are too many, or the system could not accept it. */
   readonly onConnectionRefused?: (reason: string) => void;
+  /** Speaks TLS on connections it accepts; plain text without this. */
+  readonly tls?: TlsServerOptions;
+  /** A TLS handshake failed. */
+  readonly onHandshakeRefused?: (peer: string, reason: string) => void;
   /** A connection ended because its peer broke the protocol or a limit. */
   readonly onConnectionError?: (error: ConnectionError, peer: string, reason: string) => void;
   /** A handler threw something that is not an RpcError; the caller got UNKNOWN. */
@@ -36,6 +41,11 @@ export interface RpcServerOptions {
 }
 
 const tickMs = 1000;
+
+/** Whether a connection does not speak what was agreed on in its TLS handshake (RFC 7301). */
+function contradicts(agreed: unknown, spoken: Detected["protocol"]): boolean {
+  return (agreed === "h2" && spoken === "http1") || (agreed === "http/1.1" && spoken === "http2");
+}
 
 export class RpcServer implements ServerHost {
   readonly limits: RpcLimits;
@@ -48,6 +58,7 @@ export class RpcServer implements ServerHost {
   private readonly open = new Set<ServerConnection>();
   /** Sockets whose protocol is not known yet, and those that speak HTTP/1.1. */
   private readonly others = new Set<Socket>();
+  private readonly tls: TlsAcceptor | undefined;
   private listener: Server | undefined;
   private ticker: NodeJS.Timeout | undefined;
   private drained: (() => void) | undefined;
@@ -60,6 +71,12 @@ export class RpcServer implements ServerHost {
     this.flusher = options.flusher ?? new TurnFlusher();
     this.observer = options.observer;
     this.methods.add(options.methods);
+    if (options.tls !== undefined) {
+      this.tls = new TlsAcceptor(options.tls, this.limits.handshakeTimeoutMs, {
+        established: (socket) => this.accept(socket),
+        refused: (peer, reason) => options.onHandshakeRefused?.(peer, reason),
+      });
+    }
     options.http1?.on("request", (_, response) => {
       this.http1Requests++;
       response.once("close", () => {
@@ -83,7 +100,7 @@ export class RpcServer implements ServerHost {
   /** Accepts connections; port 0 takes a free one. */
   listen(host: string, port: number): Promise<{ host: string; port: number }> {
     if (this.listener !== undefined) throw new Error("the server already listens");
-    const listener = createServer({ noDelay: true }, (socket) => this.accept(socket));
+    const listener = createServer({ noDelay: true }, (socket) => this.arrived(socket));
     this.listener = listener;
     this.ticker = setInterval(() => this.tick(), tickMs).unref();
     const { maxConnections, onConnectionRefused } = this.options;
@@ -106,7 +123,23 @@ export class RpcServer implements ServerHost {
     });
   }
 
-  /** Serves a connection that somebody else accepted. */
+  /** Certificates for handshakes from now on. @throws Error without TLS, or when they do not fit their key. */
+  updateTls(options: TlsServerOptions): void {
+    if (this.tls === undefined) throw new Error("the server does not speak TLS");
+    this.tls.update(options);
+  }
+
+  private arrived(socket: Socket): void {
+    if (this.tls === undefined || this.stopping) {
+      this.accept(socket);
+      return;
+    }
+    this.others.add(socket);
+    socket.once("close", () => this.others.delete(socket));
+    this.tls.accept(socket);
+  }
+
+  /** Serves a connection that somebody else accepted, and encrypted if it is to be. */
   accept(socket: Socket): void {
     if (this.stopping) {
       socket.destroy();
@@ -114,7 +147,13 @@ export class RpcServer implements ServerHost {
     }
     this.others.add(socket);
     socket.once("close", () => this.others.delete(socket));
+    const agreed = "alpnProtocol" in socket ? socket.alpnProtocol : false;
     detectProtocol(socket, this.limits.handshakeTimeoutMs, (detected) => {
+      if (contradicts(agreed, detected.protocol)) {
+        socket.on("error", () => {});
+        socket.destroy();
+        return;
+      }
       switch (detected.protocol) {
         case "http2":
           this.others.delete(socket);

@@ -108,7 +108,7 @@ export abstract class Http2Stream implements MessageSink, CompressorSink {
     try {
       const used = reader.push(buffer, start, end, this);
       if (this.closed) return end;
-      this.connection.hold(reader.partialBytes - before);
+      this.connection.hold(reader.partialBytes - this.partialHeld);
       this.partialHeld = reader.partialBytes;
       if (reader.partialBytes > before && this.connection.holdsTooMuch) {
         throw heldTooMuch();
@@ -168,7 +168,9 @@ export abstract class Http2Stream implements MessageSink, CompressorSink {
   /** Counts a message that waits for the rest of its call. @throws RpcError when too much is held. */
   protected keep(bytes: number): void {
     this.kept += bytes;
-    this.connection.hold(bytes);
+    // While it was half received it was counted as such.
+    this.connection.hold(bytes - this.partialHeld);
+    this.partialHeld = 0;
     if (this.connection.holdsTooMuch) throw heldTooMuch();
   }
 
