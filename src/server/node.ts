@@ -42,7 +42,7 @@ const bounds = {
   maxInflightBytes: 16 << 20,
   maxAppendBytes: 1 << 20,
   maxUncommittedBytes: 128 << 20,
-  retainedLogBytes: 32 << 20,
+  retainedLogBytes: 16 << 20,
 };
 /** Links between nodes: few, trusted with much, and busy with large messages. */
 const peerLimits = {

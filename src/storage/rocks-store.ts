@@ -8,7 +8,7 @@ import rocksdb from "rocksdb";
 import { StoreClosed, StoreFailed, StoreLocked, StoreUnusable } from "./errors.js";
 import type { KeyValueStore, ScanOptions, StoreBatch, StoreOperation, StoreOptions } from "./types.js";
 
-const DEFAULT_CACHE_BYTES = 32 * 1024 * 1024;
+const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const DEFAULT_WRITE_BUFFER_BYTES = 16 * 1024 * 1024;
 const BLOCK_BYTES = 8 * 1024;
 const DEFAULT_CHUNK_ROWS = 1000;

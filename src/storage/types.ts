@@ -25,7 +25,7 @@ export interface StoreBatch {
 }
 
 export interface StoreOptions {
-  /** Cache of uncompressed blocks. Default 32 MiB. */
+  /** Cache of uncompressed blocks. Default 16 MiB. */
   readonly cacheBytes?: number;
   /** Size of a memtable; there are two. Default 16 MiB. */
   readonly writeBufferBytes?: number;
