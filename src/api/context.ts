@@ -3,9 +3,10 @@
 
 import type { RoleChange } from "../consensus/engine.js";
 import type { NodeId } from "../consensus/types.js";
+import type { RemainingAnswer } from "../lease/messages.js";
 import type { KvReader } from "../mvcc/messages.js";
 import type { WatchHub } from "../mvcc/watch/hub.js";
-import type { Proposer } from "../replication/proposer.js";
+import type { GroupFailure, Proposer } from "../replication/proposer.js";
 
 /** A member as the replicated state and the membership in force describe it. */
 export interface ClusterMember {
@@ -34,10 +35,31 @@ export interface ApiLimits {
   readonly maxTxnOps: number;
   /** Learners a cluster may have at a time. */
   readonly maxLearners: number;
+  /** Seconds; shorter leases get this time. etcd: one and a half election timeouts. */
+  readonly minLeaseTtl: number;
 }
 
 /** etcd's defaults. */
-export const defaultLimits: ApiLimits = { maxRequestBytes: 1_572_864, maxTxnOps: 128, maxLearners: 1 };
+export const defaultLimits: ApiLimits = {
+  maxRequestBytes: 1_572_864,
+  maxTxnOps: 128,
+  maxLearners: 1,
+  minLeaseTtl: 2,
+};
+
+/** Time for leases (lease/lessor.ts). An ID is given as two 32-bit halves where it matters for speed. */
+export interface LeaseTime {
+  /** Renews at once and returns the time to live in seconds; -1 when keepAlive must be called. */
+  renewNow(high: number, low: number): number;
+  /** Renews; `done` gets the time to live in seconds (0: no such lease) or the failure. */
+  keepAlive(high: number, low: number, done: (outcome: number | GroupFailure) => void): void;
+  /** What the leader says the lease has left. */
+  timeToLive(id: bigint, done: (outcome: RemainingAnswer | GroupFailure) => void): void;
+  /** Every lease: on the leader those that run out first at the front, elsewhere by ID. */
+  list(): bigint[];
+  /** Keys that hang on the lease as of what this node applied, in the order of their bytes. */
+  keys(id: bigint): Uint8Array[];
+}
 
 export interface ApiContext {
   /** Unsigned 64-bit. */
@@ -48,6 +70,7 @@ export interface ApiContext {
   readonly clusterName: string;
   readonly proposer: Proposer;
   readonly reader: KvReader;
+  readonly leases: LeaseTime;
   /** Feeds the watches of this node's clients. */
   readonly watches: WatchHub;
   /** Role, leader and epoch of this node now. Read on every request: must be cheap. */
@@ -62,6 +85,8 @@ export interface ApiContext {
   readonly limits: ApiLimits;
   /** False lets membership changes through that leave fewer started voters than a majority. Default true. */
   readonly strictReconfiguration?: boolean;
+  /** A random positive int64. */
+  randomId(): bigint;
   /** Milliseconds between progress notifications of quiet watches. Default ten minutes. */
   readonly watchProgressIntervalMs?: number;
   /** Milliseconds. Streams that require a leader end after three of them without one. Default 1000. */

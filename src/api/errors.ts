@@ -42,6 +42,8 @@ export function errorOfRefusal(reason: StoreRefusal): ApiError {
       return errors.keyNotFound;
     case "leaseNotFound":
       return errors.leaseNotFound;
+    case "leaseExists":
+      return errors.leaseExists;
     case "compacted":
       return errors.compacted;
     case "futureRevision":

@@ -88,6 +88,7 @@ export interface CompactionRequest {
 export type StoreRefusal =
   | "keyNotFound"
   | "leaseNotFound"
+  | "leaseExists"
   | "compacted"
   | "futureRevision"
   | "noSpace"

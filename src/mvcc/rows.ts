@@ -5,6 +5,8 @@
 
 import { WireReader } from "../protobuf/wire.js";
 
+const none = new Uint8Array(0);
+
 /** The numbers are on disk: never reuse one. */
 export const Table = {
   /** One row: applied index, revisions, membership, members. */
@@ -13,6 +15,8 @@ export const Table = {
   local: 1,
   /** Every retained revision. */
   revisions: 2,
+  /** Every lease by its ID (8 bytes); the value is a quorate.lease.v1.LeaseRow. */
+  leases: 3,
 } as const;
 
 export const prefixBytes = 9;
@@ -153,26 +157,30 @@ export function writeRow(
   return at;
 }
 
-/** What the index needs of a row. */
+/** What the index and the leases need of a row. */
 export interface RowHead {
   key: Uint8Array;
   create: number;
   version: number;
+  /** 0n: none. */
+  lease: bigint;
 }
 
-const none = new Uint8Array(0);
+export const emptyRowHead = (): RowHead => ({ key: none, create: 0, version: 0, lease: 0n });
 
-/** Reads key, create revision and version; the value and the lease are skipped. */
+/** Reads all but the value. */
 export function readRowHead(row: Uint8Array, head: RowHead): void {
   head.key = none;
   head.create = 0;
   head.version = 0;
+  head.lease = 0n;
   const reader = new WireReader(row);
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === 0x0a) head.key = reader.bytes();
     else if (tag === 0x10) head.create = reader.varint();
     else if (tag === 0x20) head.version = reader.varint();
+    else if (tag === 0x30) head.lease = reader.int64();
     else reader.skip(tag);
   }
 }

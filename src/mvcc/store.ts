@@ -32,6 +32,14 @@ import { RowReader, RowStore } from "./row-store.js";
 import { checkTaken, takenOps, touchDeleteRange, touchOps, touchPut } from "./txn-path.js";
 import { Past } from "./watch/past.js";
 
+/** Keys on leases, told of every change of a key that may have or had one. */
+export interface KeyAttachments {
+  /** While 0, keys that lose a lease need not be mentioned. */
+  readonly attachedKeys: number;
+  /** The key now hangs on this lease and no other; 0n: on none. */
+  attach(key: Uint8Array, lease: bigint): void;
+}
+
 export interface MvccOptions {
   readonly store: KeyValueStore;
   readonly buffer: WriteBehind;
@@ -46,6 +54,8 @@ export interface MvccOptions {
   readonly compactedRevision: number;
   readonly sweptRevision: number;
   readonly leaseExists: (lease: bigint) => boolean;
+  /** Default: nobody keeps track. */
+  readonly attachments?: KeyAttachments;
   readonly noteSwept: (revision: number) => void;
   readonly commit: () => void;
   readonly pause: () => Promise<void>;
@@ -53,6 +63,7 @@ export interface MvccOptions {
 }
 
 const noBytes = new Uint8Array(0);
+const noAttachments: KeyAttachments = { attachedKeys: 0, attach: () => {} };
 const noKeyValues: readonly KeyValue[] = [];
 const refused = (reason: StoreRefusal): Refused => ({ kind: "refused", reason });
 
@@ -63,6 +74,7 @@ export class MvccStore implements KvReader {
   readonly past: Past;
   private readonly rows: RowStore;
   private readonly compactor: Compactor;
+  private readonly attachments: KeyAttachments;
   private current: number;
   private compacted: number;
   /** Changes made so far at revision current + 1. */
@@ -79,6 +91,7 @@ export class MvccStore implements KvReader {
     this.rows = new RowStore(store, buffer, prefix, options.cacheBytes ?? 32 << 20);
     this.current = options.revision;
     this.compacted = options.compactedRevision;
+    this.attachments = options.attachments ?? noAttachments;
     this.past = new Past(this, store, buffer, this.rows);
     this.compactor = new Compactor({
       index: this.index,
@@ -328,6 +341,9 @@ export class MvccStore implements KvReader {
       if (request.prevKv) prevKv = previous;
     }
     const row = rows.append(main, sub, key, create, version, value, lease);
+    const { attachments } = this;
+    if (lease !== 0n || (attachments.attachedKeys > 0 && index.replaced[2] !== 0))
+      attachments.attach(key, lease);
     if (this.onRevision !== undefined) {
       const kv = { key, createRevision: create, modRevision: main, version, value, lease };
       this.note({ type: "put", kv, row });
@@ -336,7 +352,7 @@ export class MvccStore implements KvReader {
   }
 
   private applyDeleteRange(request: DeleteRangeRequest, wantResult: boolean): DeleteRangeResult {
-    const { index, rows } = this;
+    const { index } = this;
     const main = this.current + 1;
     const prevKvs: KeyValue[] = [];
     const withPrevious = request.prevKv && wantResult;
@@ -344,8 +360,7 @@ export class MvccStore implements KvReader {
     const deleted = (key: Uint8Array, sub: number): void => {
       if (reader !== undefined)
         prevKvs.push(decodeKeyValue(reader.require(index.replaced[1]!, index.replaced[3]!)));
-      const row = rows.appendTombstone(main, sub, key);
-      if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main), row });
+      this.bury(key, main, sub);
     };
     const end = rangeEnd(request.rangeEnd);
     let count = 0;
@@ -361,6 +376,23 @@ export class MvccStore implements KvReader {
       deleted: count,
       prevKvs: withPrevious ? prevKvs : noKeyValues,
     };
+  }
+
+  private bury(key: Uint8Array, main: number, sub: number): void {
+    const row = this.rows.appendTombstone(main, sub, key);
+    if (this.attachments.attachedKeys > 0) this.attachments.attach(key, 0n);
+    if (this.onRevision !== undefined) this.note({ type: "delete", kv: tombstone(key, main), row });
+  }
+
+  /** Deletes these keys, which exist, in the order given and in one revision. */
+  deleteKeys(keys: readonly Uint8Array[]): void {
+    const main = this.current + 1;
+    for (const key of keys) {
+      const existed = this.index.remove(key, main, this.changes);
+      invariant(existed, "a key that hangs on a lease exists");
+      this.bury(key, main, this.changes++);
+    }
+    this.finish();
   }
 
   private note(event: AppliedEvent): void {

@@ -3,6 +3,7 @@
 import type { Engine } from "../consensus/engine.js";
 import type { Entry, MembershipChange, NodeId } from "../consensus/types.js";
 import type { Wal } from "../wal/types.js";
+import type { AnswerQuestion } from "./leader-questions.js";
 import type { GroupObserver, Scheduler, Transport } from "./ports.js";
 import type { GroupFailure } from "./proposer.js";
 import type { StateMachine } from "./state-machine.js";
@@ -18,6 +19,8 @@ export interface GroupOptions<M> {
   readonly stateMachine: StateMachine;
   readonly transport: Transport<M>;
   readonly scheduler: Scheduler;
+  /** Answers what nodes ask this one, taking it for the leader (Group.questions). Default: refuses. */
+  readonly answerQuestion?: AnswerQuestion;
   readonly observer?: GroupObserver;
   /** Milliseconds after which a request that found no answer fails. etcd: 5 s + 2 election timeouts. */
   readonly requestTimeoutMs: number;

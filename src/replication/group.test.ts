@@ -119,6 +119,10 @@ class Cluster {
       stateMachine: journal,
       transport: this.transport(node),
       scheduler,
+      answerQuestion: (question, reply) =>
+        reply(
+          this.groups.get(node)!.leads ? Buffer.from(`${node} answers ${Buffer.from(question)}`) : undefined,
+        ),
       requestTimeoutMs: 7000,
       electionTimeoutMs: 1000,
       retainedLogBytes,
@@ -158,6 +162,9 @@ class Cluster {
         ),
       refuse: (node, epoch, sequences) => void to(node, (group) => group.receiveRefusal(epoch, sequences)),
       askReadIndex: (node, id) => to(node, (group) => group.receiveReadBarrier(from, id)),
+      askLeader: (node, id, question) => to(node, (group) => group.questions.receive(from, id, question)),
+      answerQuestion: (node, id, answer) =>
+        void to(node, (group) => group.questions.answered(from, id, answer)),
       answerReadIndex: (node, id, index) => {
         if (!this.mute.has(`${from}>${node}`)) to(node, (group) => group.receiveReadIndex(id, index));
       },
@@ -312,6 +319,27 @@ test("a follower behind the log catches up by snapshot", async () => {
   await cluster.ticks(40);
   assert.equal(cluster.journals.get(behind)!.commands.length, 200);
   assert.deepEqual(cluster.journals.get(behind)!.commands, cluster.journals.get(leader)!.commands);
+});
+
+test("a question asked of any node is answered by the leader, the next one if the first is gone", async () => {
+  const cluster = new Cluster();
+  const first = await cluster.leader();
+  const asker = first === 3 ? 2 : 3;
+  const answers: string[] = [];
+  const ask = (node: NodeId): void =>
+    cluster.groups.get(node)!.questions.ask(Buffer.from("it"), (answer) => {
+      assert.ok(answer instanceof Uint8Array);
+      answers.push(Buffer.from(answer).toString());
+    });
+  ask(first);
+  ask(asker);
+  await cluster.ticks(3);
+  assert.deepEqual(answers, [`${first} answers it`, `${first} answers it`]);
+  cluster.isolate(first);
+  ask(asker);
+  const next = await cluster.leader(first);
+  await cluster.ticks(2);
+  assert.deepEqual(answers.slice(2), [`${next} answers it`]);
 });
 
 test("leadership moves to the member asked for, and stopped groups fail what waits", async () => {

@@ -16,6 +16,7 @@ import {
 } from "../consensus/types.js";
 import { Applier } from "./applier.js";
 import type { GroupOptions } from "./group-options.js";
+import { LeaderQuestions } from "./leader-questions.js";
 import { LogTrimmer } from "./log-trimmer.js";
 import { LogWriter } from "./log-writer.js";
 import { MembershipDesk } from "./membership-desk.js";
@@ -33,6 +34,8 @@ export class Group<M> implements Proposer {
   private readonly engine: Engine<M>;
   private readonly queue: ProposalQueue;
   private readonly barriers: ReadBarriers;
+  /** What only the leader can answer: asked by this node, and by others of it. */
+  readonly questions: LeaderQuestions;
   private readonly applier: Applier;
   private readonly log: LogWriter<M>;
   private readonly trimmer: LogTrimmer;
@@ -62,6 +65,7 @@ export class Group<M> implements Proposer {
     this.membershipApplied = stateMachine.applied.membershipIndex;
     this.queue = new ProposalQueue({ node, incarnation, timeoutMs: requestTimeoutMs, ...queueLimits });
     this.barriers = new ReadBarriers(requestTimeoutMs, queueLimits.maxCommands, incarnation);
+    this.questions = new LeaderQuestions(options, () => this.schedule());
     this.applier = new Applier({
       node,
       incarnation,
@@ -195,6 +199,7 @@ export class Group<M> implements Proposer {
     if (this.stopped) return;
     this.engine.step({ kind: "unreachable", peer });
     if (peer === this.leader) this.barriers.askAgain();
+    if (peer === this.leader) this.questions.askAgain();
     this.remote.forgetReadsOf(peer);
     this.schedule();
   }
@@ -229,6 +234,7 @@ export class Group<M> implements Proposer {
     this.applier.stop();
     for (const batch of this.queue.drain()) this.fail(batch, failure("stopped", outcomeOf(batch)));
     this.barriers.expire(Number.POSITIVE_INFINITY, failure("stopped", "refused"));
+    this.questions.stop();
     this.desk.stop();
   }
 
@@ -253,6 +259,7 @@ export class Group<M> implements Proposer {
     if (this.installing) return;
     this.sendProposals();
     this.askReads();
+    this.questions.askLeader(this.leader);
     while (!this.installing && this.engine.hasReady()) this.handle(this.engine.ready());
     // The log writes at the end of this turn, perhaps on this thread: messages must be gone by then.
     this.options.transport.flush();
@@ -272,6 +279,7 @@ export class Group<M> implements Proposer {
       this.fail(batch, failure(this.leader === 0 ? "noLeader" : "timeout", outcomeOf(batch)));
     }
     this.barriers.expire(now, failure(this.leader === 0 ? "noLeader" : "timeout", "refused"));
+    this.questions.tick(this.leader);
     this.desk.tick(now);
     this.trim();
   }
@@ -381,6 +389,7 @@ export class Group<M> implements Proposer {
     this.holdProposals = false;
     this.holdReads = false;
     this.barriers.askAgain();
+    this.questions.askAgain();
     this.desk.leaderChanged(leader);
     if (!this.leads) this.remote.forgetReads();
     this.schedule();

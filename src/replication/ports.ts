@@ -19,6 +19,10 @@ export interface Transport<M> {
   askReadIndex(to: NodeId, id: number): boolean;
   /** Answers askReadIndex; undefined refuses. */
   answerReadIndex(to: NodeId, id: number, index: Index | undefined): void;
+  /** Asks the leader something that the log does not hold. False when it was certainly not sent. */
+  askLeader(to: NodeId, id: number, question: Uint8Array): boolean;
+  /** Answers askLeader; undefined refuses. */
+  answerQuestion(to: NodeId, id: number, answer: Uint8Array | undefined): void;
   /** Runs a membership change on the leader. */
   control(to: NodeId, change: MembershipChange): Promise<GroupFailure | undefined>;
   /** Streams the state machine's snapshot to a follower; resolves with its index when installed there. */

@@ -49,6 +49,8 @@ export interface ServerCall {
   readonly deadlineAt: number | undefined;
   /** True once the call ended: answered, reset, timed out or its connection lost. */
   readonly ended: boolean;
+  /** For handlers that care about compression; calls that come over HTTP/2 have it. */
+  readonly compression?: CallCompression;
   /**
    * True when so much waits to be read on the call's connection that nothing large should be added: a
    * handler about to make a large answer ends the call with RESOURCE_EXHAUSTED instead.
@@ -60,6 +62,18 @@ export interface ServerCall {
   sendMetadata(metadata: Metadata): void;
   /** Ends the call with a status other than OK, or a stream with OK. Ignored when it already ended. */
   end(code: Status, message?: string, trailers?: Metadata): void;
+}
+
+/** What a handler may know and decide about compressed messages. */
+export interface CallCompression {
+  /** Whether the message being handed over (at this moment) arrived compressed. */
+  readonly messageCompressed: boolean;
+  /**
+   * Compresses messages sent from now on, or stops. At first they are compressed when the caller
+   * announced compression of its own, as grpc-go does it. Without effect when the caller does not accept
+   * gzip; a stream whose headers announced no compression cannot begin with it.
+   */
+  compress(on: boolean): void;
 }
 
 export interface UnaryCall extends ServerCall {
@@ -113,6 +127,8 @@ export interface CallOptions {
   readonly metadata?: Metadata;
   /** Milliseconds until DEADLINE_EXCEEDED; none by default. */
   readonly timeoutMs?: number;
+  /** Sends messages in gzip when they are long enough to gain by it; most servers then answer in gzip. */
+  readonly compress?: boolean;
 }
 
 /** The client's end of a streaming call. */

@@ -5,9 +5,10 @@ import type { Socket } from "node:net";
 import type { CallOptions } from "./call.js";
 import { type CallSink, ClientCallStream } from "./client-stream.js";
 import type { DeadlineWheel } from "./deadlines.js";
+import { acceptedEncodings, gzipName } from "./grpc/gzip.js";
 import { fieldsOf, formatTimeout } from "./grpc/metadata.js";
 import { type ResponseHead, responseHead } from "./grpc/response-head.js";
-import { HpackListTooLong } from "./hpack/decoder.js";
+import { type HeaderField, HpackListTooLong } from "./hpack/decoder.js";
 import { Http2Connection } from "./http2/connection.js";
 import { responseFault } from "./http2/field-rules.js";
 import {
@@ -34,6 +35,7 @@ export interface ClientHost extends ConnectionHost {
 }
 
 const keptBlocks = 256;
+const gzipFields: readonly HeaderField[] = [["grpc-encoding", gzipName]];
 const roundTripPing = Buffer.from("quortrip", "latin1");
 /** Literal field without indexing, new name (RFC 7541 section 6.2.2); the value follows. */
 const timeoutName = Buffer.from("\x00\x0cgrpc-timeout", "latin1");
@@ -84,10 +86,11 @@ export class ClientConnection extends Http2Connection {
     const metadata = options.metadata === undefined ? [] : fieldsOf(options.metadata);
     let block = this.blocks.get(path) ?? this.requestBlock(path);
     if (deadlineAt !== undefined) block = withTimeout(block, formatTimeout(deadlineAt - performance.now()));
+    if (options.compress === true) block = Buffer.concat([block, this.encodeBlock(gzipFields)]);
     if (metadata.length > 0) block = Buffer.concat([block, this.encodeBlock(metadata)]);
     const id = this.nextStream;
     this.nextStream += 2;
-    const stream = new ClientCallStream(id, this, sink, deadlineAt);
+    const stream = new ClientCallStream(id, this, sink, options.compress === true, deadlineAt);
     this.adopt(stream);
     this.sendBlock(id, block, false);
     if (this.nextStream > maxStreamId) this.retire("stream ids exhausted");
@@ -103,6 +106,7 @@ export class ClientConnection extends Http2Connection {
       [":authority", this.client.authority],
       ["content-type", "application/grpc"],
       ["te", "trailers"],
+      ["grpc-accept-encoding", acceptedEncodings],
       ["user-agent", this.client.userAgent],
     ]);
     if (!changesTable(block, 0, block.length) && this.blocks.size < keptBlocks) this.blocks.set(path, block);

@@ -16,6 +16,9 @@ export interface CallSink {
   end(end: CallEnd): void;
 }
 
+/** grpc-timeout is rounded down, to a microsecond or, beyond 100 seconds, a millisecond. */
+const serverEarlyMs = 1;
+
 export class ClientCallStream extends Http2Stream implements ClientStream {
   private deadline: Deadline | undefined;
   private gotHeaders = false;
@@ -30,16 +33,13 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
     id: number,
     override readonly connection: ClientConnection,
     private readonly sink: CallSink,
-    deadlineAt: number | undefined,
+    private readonly compress: boolean,
+    private readonly deadlineAt: number | undefined,
   ) {
     super(id, connection);
     if (deadlineAt !== undefined) {
       this.deadline = connection.deadlines.add(deadlineAt, () => this.expire());
     }
-  }
-
-  get bufferedBytes(): number {
-    return this.waitingBytes;
   }
 
   protected get encoding(): string | undefined {
@@ -50,9 +50,8 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
 
   write(message: Uint8Array): boolean {
     if (this.done || this.halfClosed) return false;
-    if (this.connection.sendData(this, message, false)) return true;
-    this.enqueue(message);
-    if (this.waitingBytes <= this.connection.limits.streamHighWaterBytes) return true;
+    this.send(message, this.compress);
+    if (this.bufferedBytes <= this.connection.limits.streamHighWaterBytes) return true;
     this.overHighWater = true;
     return false;
   }
@@ -60,16 +59,22 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   /** The only message, and END_STREAM with it. */
   writeLast(message: Uint8Array): void {
     this.halfClosed = true;
-    if (this.connection.sendData(this, message, true)) this.localClosed = true;
-    else this.enqueue(message);
+    this.send(message, this.compress);
   }
 
   halfClose(): void {
     if (this.done || this.halfClosed) return;
     this.halfClosed = true;
-    if (this.waitingBytes > 0) return;
-    this.localClosed = true;
-    this.connection.sendFrame(FrameType.DATA, Flag.END_STREAM, this.id);
+    this.compressorIdle();
+  }
+
+  override compressorIdle(): void {
+    if (this.closed || this.waitingBytes > 0 || this.compressing) return;
+    if (!this.halfClosed) this.drained();
+    else if (!this.localClosed) {
+      this.localClosed = true;
+      this.connection.sendFrame(FrameType.DATA, Flag.END_STREAM, this.id);
+    }
   }
 
   onDrain(listener: () => void): void {
@@ -81,16 +86,16 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   }
 
   override get endsWithData(): boolean {
-    return this.halfClosed;
+    return this.halfClosed && !this.compressing;
   }
 
   override outboxEmptied(ended: boolean): void {
     if (ended) this.localClosed = true;
-    this.drained();
+    if (!this.compressing) this.drained();
   }
 
   override outboxShrank(): void {
-    if (this.waitingBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
+    if (this.bufferedBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
   }
 
   private drained(): void {
@@ -136,7 +141,7 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
     super.receive(buffer, start, end, credit, ended);
   }
 
-  override takeMessage(message: Uint8Array): boolean {
+  protected override messageReceived(message: Uint8Array): boolean {
     if (!this.done) guarded(() => this.sink.message(message));
     return !this.receivingPaused;
   }
@@ -180,6 +185,12 @@ export class ClientCallStream extends Http2Stream implements ClientStream {
   }
 
   override resetByPeer(code: number): void {
+    // The server knows the deadline too, and its reset may come before our own timer rings.
+    const late = this.deadlineAt !== undefined && performance.now() >= this.deadlineAt - serverEarlyMs;
+    if (code === ErrorCode.CANCEL && late) {
+      this.settle({ code: Status.DEADLINE_EXCEEDED, message: "deadline exceeded", trailers: [] });
+      return;
+    }
     const message = `stream terminated by RST_STREAM with error code: ${errorCodeName(code)}`;
     this.settle({ code: statusOfReset(code), message, trailers: [] });
   }

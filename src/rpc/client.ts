@@ -15,6 +15,7 @@ import { StreamSink, type UnaryDone, UnarySink } from "./call-sinks.js";
 import { ClientConnection, type ClientHost } from "./client-connection.js";
 import type { CallSink, ClientCallStream } from "./client-stream.js";
 import { DeadlineWheel } from "./deadlines.js";
+import { GzipQueue } from "./grpc/gzip.js";
 import { fieldsOf } from "./grpc/metadata.js";
 import type { ConnectionError } from "./http2/frames.js";
 import { ChunkPool } from "./http2/output.js";
@@ -50,6 +51,7 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
   readonly deadlines = new DeadlineWheel();
   readonly flusher: TurnFlusher;
   readonly pool = new ChunkPool(8);
+  readonly gzip = new GzipQueue();
   readonly authority: string;
   readonly userAgent: string;
   private readonly maxWaiting: number;
@@ -208,7 +210,7 @@ export class RpcChannel implements MeasuredChannel, ClientHost {
   }
 
   ping(answered: (roundTripMs: number) => void): boolean {
-    return this.ready && this.connection !== undefined && this.connection.measure(answered);
+    return this.ready && this.connection?.measure(answered) === true;
   }
 
   onClose(listener: (reason: string) => void): void {

@@ -20,6 +20,8 @@ export interface RpcLimits {
   readonly socketHighWaterBytes: number;
   /** Bytes one connection may hold in messages half received or waiting to be sent; new calls are refused above it. */
   readonly connectionHeldBytes: number;
+  /** Messages of calls that use compression are compressed from this size on. */
+  readonly compressFromBytes: number;
   /** Time from accepting a connection (or dialling) until the peer's SETTINGS must have arrived. */
   readonly handshakeTimeoutMs: number;
   /** A PING is sent on a connection silent for this long; 0 sends none. */
@@ -56,6 +58,7 @@ export const defaultRpcLimits: RpcLimits = {
   streamHighWaterBytes: 256 * 1024,
   socketHighWaterBytes: 1024 * 1024,
   connectionHeldBytes: 64 * 1024 * 1024,
+  compressFromBytes: 1024,
   handshakeTimeoutMs: 10_000,
   keepaliveIntervalMs: 7_200_000,
   keepaliveTimeoutMs: 20_000,
@@ -82,6 +85,7 @@ export function resolveLimits(given: Partial<RpcLimits> | undefined): RpcLimits 
   check("streamHighWaterBytes", limits.streamHighWaterBytes, 1, Number.MAX_SAFE_INTEGER);
   check("socketHighWaterBytes", limits.socketHighWaterBytes, 1, Number.MAX_SAFE_INTEGER);
   check("connectionHeldBytes", limits.connectionHeldBytes, 1, Number.MAX_SAFE_INTEGER);
+  check("compressFromBytes", limits.compressFromBytes, 1, Number.MAX_SAFE_INTEGER);
   return limits;
 }
 

@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import { type RawMethod, type RpcObserver, Status } from "./call.js";
 import type { DeadlineWheel } from "./deadlines.js";
+import { acceptedEncodings } from "./grpc/gzip.js";
 import { encodeMessage } from "./grpc/metadata.js";
 import type { Refusal, RequestHead } from "./grpc/request-head.js";
 import { RequestHeads } from "./grpc/request-heads.js";
@@ -14,6 +15,7 @@ import { ConnectionError, ErrorCode, Flag, FrameType, maxStreamId, StreamError }
 import { HeaderBlocks } from "./http2/header-blocks.js";
 import type { ConnectionHost } from "./http2/link.js";
 import type { MethodTable } from "./method-table.js";
+import { PlainStream } from "./plain-stream.js";
 import { okHeaderFields, okTrailerFields, ReplyTemplate } from "./reply-template.js";
 import { ServerStream } from "./server-stream.js";
 
@@ -91,7 +93,8 @@ export class ServerConnection extends Http2Connection {
       return;
     }
     if (head.refusal !== undefined) {
-      this.refuse(id, ended, head.refusal);
+      if (head.refusal.plain === undefined) this.refuse(id, ended, head.refusal);
+      else this.answerPlainly(new PlainStream(id, this, head, head.refusal), ended);
       return;
     }
     if (this.holdsTooMuch) {
@@ -130,6 +133,11 @@ export class ServerConnection extends Http2Connection {
       if (error instanceof HpackListTooLong) return undefined;
       throw error;
     }
+  }
+
+  private answerPlainly(stream: PlainStream, ended: boolean): void {
+    this.adopt(stream);
+    if (ended) stream.receive(Buffer.alloc(0), 0, 0, 0, true);
   }
 
   /** Answers with trailers only, without opening a call. */
@@ -181,11 +189,6 @@ export class ServerConnection extends Http2Connection {
     this.okHeaders = undefined;
     this.okTrailers = undefined;
     this.reply = undefined;
-  }
-
-  /** One message as one DATA frame if windows and socket allow it now. */
-  sendMessage(stream: ServerStream, message: Uint8Array): boolean {
-    return this.sendData(stream, message, false);
   }
 
   handlerFailed(error: unknown, path: string): void {
@@ -256,10 +259,12 @@ export class ServerConnection extends Http2Connection {
 }
 
 function refusalFields(refusal: Refusal): HeaderField[] {
-  return [
+  const fields: HeaderField[] = [
     [":status", String(refusal.httpStatus)],
     ["content-type", "application/grpc"],
     ["grpc-status", String(refusal.code)],
     ["grpc-message", encodeMessage(refusal.message)],
   ];
+  if (refusal.tellEncodings === true) fields.push(["grpc-accept-encoding", acceptedEncodings]);
+  return fields;
 }

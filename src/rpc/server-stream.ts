@@ -1,13 +1,23 @@
 // One call on the server: takes the request's messages, hands them to the handler and sends what it
 // answers. It ends exactly once, by the handler, the deadline, the client or the connection.
 
-import { type Metadata, type RawMethod, RpcError, Status, type StreamCall, type UnaryCall } from "./call.js";
+import {
+  type CallCompression,
+  type Metadata,
+  type RawMethod,
+  RpcError,
+  Status,
+  type StreamCall,
+  type UnaryCall,
+} from "./call.js";
 import type { Deadline } from "./deadlines.js";
+import { gzipName } from "./grpc/gzip.js";
 import { encodeMessage, fieldsOf } from "./grpc/metadata.js";
 import type { RequestHead } from "./grpc/request-head.js";
 import type { HeaderField } from "./hpack/decoder.js";
-import { ErrorCode, StreamError } from "./http2/frames.js";
+import { ErrorCode } from "./http2/frames.js";
 import { Http2Stream } from "./http2/stream.js";
+import { okHeaderFields } from "./reply-template.js";
 import type { ServerConnection } from "./server-connection.js";
 
 interface Ending {
@@ -17,9 +27,10 @@ interface Ending {
 }
 
 const noFields: readonly HeaderField[] = [];
+const gzipFields: readonly HeaderField[] = [["grpc-encoding", gzipName]];
 const okEnding: Ending = { code: Status.OK, message: "", trailers: [] };
 
-export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
+export class ServerStream extends Http2Stream implements UnaryCall, StreamCall, CallCompression {
   /** The handler has ended the call, or something ended it for the handler. */
   ended = false;
   deadlineAt: number | undefined;
@@ -36,6 +47,9 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
   private halfCloseListener: (() => void) | undefined;
   private drainListener: (() => void) | undefined;
   private overHighWater = false;
+  /** Messages from now on are compressed when they are long enough. */
+  private compresses: boolean;
+  private gzipAnnounced = false;
 
   constructor(
     id: number,
@@ -45,6 +59,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     private readonly startedAt: number,
   ) {
     super(id, connection);
+    this.compresses = head.gzipReplies;
   }
 
   get path(): string {
@@ -61,10 +76,6 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
 
   get congested(): boolean {
     return this.connection.holdsTooMuch;
-  }
-
-  get bufferedBytes(): number {
-    return this.waitingBytes;
   }
 
   protected get encoding(): string | undefined {
@@ -92,10 +103,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     const length = end - start;
     if (this.head.contentLength >= 0) {
       this.bodyBytes += length;
-      if (this.bodyBytes > this.head.contentLength || (ended && this.bodyBytes < this.head.contentLength)) {
-        this.connection.creditConnection(credit);
-        throw new StreamError(this.id, ErrorCode.PROTOCOL_ERROR, "DATA does not add up to content-length");
-      }
+      this.checkLength(this.head.contentLength, this.bodyBytes, credit, ended);
     }
     // The usual unary request: one frame that is one whole message and ends the stream.
     if (ended && this.untouched && this.method.kind === "unary" && length >= 5 && buffer[start] === 0) {
@@ -112,12 +120,13 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     super.receive(buffer, start, end, credit, ended);
   }
 
-  override takeMessage(message: Uint8Array): boolean {
+  protected override messageReceived(message: Uint8Array): boolean {
     if (this.method.kind === "unary") {
       if (this.request !== undefined) {
         throw new RpcError(Status.INTERNAL, "grpc: more than one message in a unary request");
       }
       this.request = message;
+      if (!this.remoteClosed) this.keep(message.length);
       return true;
     }
     if (this.ended) return true;
@@ -201,6 +210,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     this.ended = true;
     if (
       !this.headersSent &&
+      !(this.compresses && message.length >= this.connection.limits.compressFromBytes) &&
       message.length + 5 <= this.sendWindow &&
       this.connection.sendReply(this.id, message)
     ) {
@@ -209,16 +219,15 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     }
     this.sendHeaders(noFields);
     this.ending = okEnding;
-    if (!this.connection.sendMessage(this, message)) this.enqueue(message);
-    else this.outboxEmptied();
+    this.send(message, this.compresses);
+    this.compressorIdle();
   }
 
   write(message: Uint8Array): boolean {
     if (this.ended) return false;
     this.sendHeaders(noFields);
-    if (this.waitingBytes === 0 && this.connection.sendMessage(this, message)) return true;
-    this.enqueue(message);
-    if (this.waitingBytes <= this.connection.limits.streamHighWaterBytes) return true;
+    this.send(message, this.compresses);
+    if (this.bufferedBytes <= this.connection.limits.streamHighWaterBytes) return true;
     this.overHighWater = true;
     return false;
   }
@@ -236,35 +245,47 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
     this.ended = true;
     this.ending =
       code === Status.OK && message === "" && trailers.length === 0 ? okEnding : { code, message, trailers };
-    if (this.waitingBytes === 0) this.outboxEmptied();
+    this.compressorIdle();
+  }
+
+  get compression(): CallCompression {
+    return this;
+  }
+
+  compress(on: boolean): void {
+    const possible = this.headersSent ? this.gzipAnnounced : this.head.acceptsGzip || this.head.gzipReplies;
+    this.compresses = on && possible;
   }
 
   private sendHeaders(fields: readonly HeaderField[]): void {
     if (this.headersSent || this.closed) return;
     this.headersSent = true;
-    if (fields.length === 0) {
+    this.gzipAnnounced = this.compresses;
+    if (fields.length === 0 && !this.compresses) {
       this.connection.sendOkHeaders(this.id);
       return;
     }
-    this.connection.sendFields(
-      this.id,
-      [[":status", "200"], ["content-type", "application/grpc"], ...fields],
-      false,
-    );
+    const encoding = this.compresses ? gzipFields : noFields;
+    this.connection.sendFields(this.id, [...okHeaderFields, ...encoding, ...fields], false);
   }
 
   override get endsWithData(): boolean {
     return false;
   }
 
+  override compressorIdle(): void {
+    if (this.waitingBytes === 0) this.outboxEmptied();
+  }
+
   override outboxEmptied(): void {
+    if (this.compressing || this.closed) return;
     const ending = this.ending;
     if (ending !== undefined) this.sendTrailers(ending);
     else this.drained();
   }
 
   override outboxShrank(): void {
-    if (this.waitingBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
+    if (this.bufferedBytes * 2 <= this.connection.limits.streamHighWaterBytes) this.drained();
   }
 
   private drained(): void {
@@ -282,12 +303,7 @@ export class ServerStream extends Http2Stream implements UnaryCall, StreamCall {
   }
 
   private trailerFields(ending: Ending): HeaderField[] {
-    const fields: HeaderField[] = this.headersSent
-      ? []
-      : [
-          [":status", "200"],
-          ["content-type", "application/grpc"],
-        ];
+    const fields: HeaderField[] = this.headersSent ? [] : [...okHeaderFields];
     fields.push(["grpc-status", String(ending.code)]);
     if (ending.message !== "") fields.push(["grpc-message", encodeMessage(ending.message)]);
     fields.push(...fieldsOf(ending.trailers));

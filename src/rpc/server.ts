@@ -5,6 +5,7 @@ import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import type { RawMethod, RpcObserver } from "./call.js";
 import { DeadlineWheel } from "./deadlines.js";
+import { GzipQueue } from "./grpc/gzip.js";
 import type { ConnectionError } from "./http2/frames.js";
 import { ChunkPool } from "./http2/output.js";
 import { type RpcLimits, resolveLimits } from "./limits.js";
@@ -43,6 +44,7 @@ export class RpcServer implements ServerHost {
   readonly deadlines = new DeadlineWheel();
   readonly flusher: TurnFlusher;
   readonly pool = new ChunkPool();
+  readonly gzip = new GzipQueue();
   private readonly open = new Set<ServerConnection>();
   /** Sockets whose protocol is not known yet, and those that speak HTTP/1.1. */
   private readonly others = new Set<Socket>();

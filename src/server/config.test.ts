@@ -47,7 +47,7 @@ describe("parseServerConfig() without settings", () => {
       cacheBytes: 128 * 1024 ** 2,
       maxRequestBytes: 1_572_864,
       maxTxnOps: 128,
-      maxConcurrentStreams: 4_294_967_295,
+      maxConcurrentStreams: 10_000,
       logLevel: "info",
       logFormat: "auto",
       metrics: "basic",
@@ -156,8 +156,8 @@ describe("an unknown name", () => {
     assert.equal(complaint(["--cert-file=x"]), "flag --cert-file is not available in this version");
     assert.equal(complaint(["--consensus=zab"]), "--consensus: zab is not available in this version");
     assert.equal(
-      complaint([], { QUORATE_CONSENSUS: "multi-paxos" }),
-      "QUORATE_CONSENSUS: multi-paxos is not available in this version",
+      complaint([], { QUORATE_CONSENSUS: "zab" }),
+      "QUORATE_CONSENSUS: zab is not available in this version",
     );
   });
 

@@ -20,6 +20,7 @@ import {
   numberValue,
   stringValue,
 } from "./config/values.js";
+import type { ProtocolName } from "./protocols.js";
 
 export { ConfigError } from "./config/errors.js";
 export type { ListenUrl } from "./config/urls.js";
@@ -46,7 +47,7 @@ export interface ServerConfig {
   readonly initialClusterState: "new" | "existing";
   readonly initialClusterToken: string;
   readonly strictReconfigCheck: boolean;
-  readonly consensus: "raft";
+  readonly consensus: ProtocolName;
   readonly heartbeatIntervalMs: number;
   /** At least five heartbeats. */
   readonly electionTimeoutMs: number;

@@ -1,31 +1,31 @@
 // A node: builds every layer from a configuration, in the order they depend on each other, and takes
 // them down in the reverse. Nothing here decides anything about consensus, storage or the API.
 
-import { randomInt } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { ApiContext } from "../api/context.js";
 import { apiVersion } from "../api/etcd/version.js";
 import { etcdServices } from "../api/services.js";
 import type { RoleChange } from "../consensus/engine.js";
 import { members } from "../consensus/membership/change.js";
-import type { RaftMessage } from "../consensus/raft/messages.js";
-import { createRaft } from "../consensus/raft/raft.js";
 import { file_etcdserverpb_rpc, MemberSchema } from "../gen/etcdserverpb/rpc_pb.js";
 import { file_grpc_health_v1_health } from "../gen/grpc/health/v1/health_pb.js";
+import type { Lessor } from "../lease/lessor.js";
 import type { Logger } from "../logging/logger.js";
 import { WatchHub } from "../mvcc/watch/hub.js";
 import { Group } from "../replication/group.js";
 import { type Hello, protocolVersion } from "../replication/peers/exchange-codec.js";
 import { PeerNetwork } from "../replication/peers/peer-network.js";
 import { peerMethods } from "../replication/peers/peer-service.js";
-import { raftCodec } from "../replication/peers/raft-codec.js";
 import type { Scheduler } from "../replication/ports.js";
+import type { GroupFailure } from "../replication/proposer.js";
 import { RpcChannel } from "../rpc/client.js";
 import { HealthService, ServingStatus } from "../rpc/health.js";
 import { reflectionMethods } from "../rpc/reflection.js";
 import { RpcServer } from "../rpc/server.js";
 import { TurnFlusher } from "../rpc/turn-flusher.js";
 import { CommandKind, encodeCommand } from "../state/commands.js";
+import { createLessor } from "../state/lease-time.js";
 import { type Address, AddressBook } from "./address-book.js";
 import type { ServerConfig } from "./config.js";
 import { createHttpServer } from "./http.js";
@@ -34,6 +34,7 @@ import { objectionTo } from "./membership-rules.js";
 import { NodeMetrics } from "./metrics.js";
 import { markRemoved, type NodeStorage, openStorage, removedError } from "./node-storage.js";
 import { connectionsWithin, openFilesLimit, peerConnectionsWithin } from "./open-files.js";
+import { type Protocol, protocolOf } from "./protocols.js";
 
 /** Log and messages under way, in payload bytes. */
 const bounds = {
@@ -94,11 +95,13 @@ export async function startNode(config: ServerConfig, log: Logger): Promise<Node
 
 export class Node {
   private readonly self: Hello;
-  private readonly group: Group<RaftMessage>;
-  private readonly network: PeerNetwork<RaftMessage>;
+  private readonly protocol: Protocol<unknown>;
+  private readonly group: Group<unknown>;
+  private readonly network: PeerNetwork<unknown>;
   private readonly watches: WatchHub;
   private readonly metrics: NodeMetrics;
   private readonly addresses: AddressBook;
+  private readonly lessor: Lessor<GroupFailure>;
   private readonly health = new HealthService();
   private readonly servers: RpcServer[] = [];
   private readonly timers: NodeJS.Timeout[] = [];
@@ -127,6 +130,7 @@ export class Node {
     private readonly flusher: TurnFlusher,
   ) {
     const { identity, state, restored } = storage;
+    this.protocol = protocolOf(config.consensus);
     const incarnation = randomInt(1, 2 ** 47);
     this.self = {
       clusterId: Number.parseInt(identity.clusterId, 16),
@@ -150,10 +154,10 @@ export class Node {
     this.metrics = new NodeMetrics(this.figures(), apiVersion, config.metrics === "extensive");
     storage.observe(this.metrics);
     const peerObserver = this.metrics.peerObserver();
-    this.network = new PeerNetwork<RaftMessage>({
+    this.network = new PeerNetwork<unknown>({
       group: 0,
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       open: (node) => {
         const address = this.addresses.find(node);
         return address === undefined ? undefined : open(address);
@@ -173,7 +177,7 @@ export class Node {
       },
     });
     const electionTicks = Math.max(2, Math.round(config.electionTimeoutMs / config.heartbeatIntervalMs));
-    const engine = createRaft({
+    const engine = this.protocol.createEngine({
       id: this.self.node,
       electionTicks,
       heartbeatTicks: 1,
@@ -188,7 +192,13 @@ export class Node {
     this.role = { role: status.role, leader: status.leader, epoch: status.epoch };
     const scheduler: Scheduler = { defer: (run) => void setImmediate(run), now: () => performance.now() };
     const observer = this.metrics.groupObserver();
-    this.group = new Group<RaftMessage>({
+    this.lessor = createLessor({
+      state,
+      group: () => this.group,
+      ...scheduler,
+      electionTimeoutMs: config.electionTimeoutMs,
+    });
+    this.group = new Group<unknown>({
       group: 0,
       node: this.self.node,
       incarnation,
@@ -197,6 +207,7 @@ export class Node {
       stateMachine: state,
       transport: this.network,
       scheduler,
+      answerQuestion: (question, reply) => this.lessor.answer(question, reply),
       observer: {
         ...observer,
         roleChanged: (change) => {
@@ -222,9 +233,9 @@ export class Node {
   async start(): Promise<void> {
     const { config, log } = this;
     const peerObserver = this.metrics.peerObserver();
-    const peers = peerMethods<RaftMessage>({
+    const peers = peerMethods<unknown>({
       self: this.self,
-      codec: raftCodec,
+      codec: this.protocol.codec,
       group: (group) => (group === 0 ? this.group : undefined),
       stateMachine: () => this.storage.state,
       members: () => {
@@ -255,6 +266,7 @@ export class Node {
       this.peerAddresses.push(await listen(server, url, "peer"));
     }
     this.every(config.heartbeatIntervalMs, () => this.group.tick());
+    this.every(100, () => this.lessor.tick());
     this.every(500, () => {
       this.publish();
       this.checkSpace();
@@ -372,6 +384,7 @@ export class Node {
 
   private roleChanged(change: RoleChange): void {
     this.role = change;
+    this.lessor.reconsider();
     this.health.set("", change.leader === 0 ? ServingStatus.NOT_SERVING : ServingStatus.SERVING);
     this.log.info("role changed", {
       role: change.role,
@@ -434,6 +447,7 @@ export class Node {
       clusterName: config.initialClusterToken,
       proposer: this.group,
       reader: storage.state,
+      leases: this.lessor,
       watches: this.watches,
       electionTimeoutMs: config.electionTimeoutMs,
       get role() {
@@ -449,8 +463,14 @@ export class Node {
         };
       },
       hash: () => storage.state.hash(),
-      limits: { maxRequestBytes: config.maxRequestBytes, maxTxnOps: config.maxTxnOps, maxLearners },
+      limits: {
+        maxRequestBytes: config.maxRequestBytes,
+        maxTxnOps: config.maxTxnOps,
+        maxLearners,
+        minLeaseTtl: Math.ceil((1.5 * config.electionTimeoutMs) / 1000),
+      },
       strictReconfiguration: config.strictReconfigCheck,
+      randomId: () => randomBytes(8).readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn || 1n,
       now: () => Date.now(),
       get spaceExceeded() {
         return node.spaceExceeded;

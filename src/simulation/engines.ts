@@ -1,5 +1,6 @@
 // The engines that can be simulated, by the name the command line knows them under.
 
+import { createPaxos } from "../consensus/paxos/paxos.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import type { SimulationOptions } from "./simulate.js";
 
@@ -8,9 +9,11 @@ export function withEngine<T>(name: string, use: <M>(options: SimulationOptions<
   switch (name) {
     case "raft":
       return use({ engine: name, createEngine: createRaft });
+    case "multi-paxos":
+      return use({ engine: name, createEngine: (config) => createPaxos(config) });
     default:
       return undefined;
   }
 }
 
-export const engineNames: readonly string[] = ["raft"];
+export const engineNames: readonly string[] = ["raft", "multi-paxos"];

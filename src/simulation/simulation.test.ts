@@ -1,13 +1,21 @@
 // The simulation itself: that a seed is a run, that runs go where bugs live, and what a failure says.
 
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, type TestContext } from "node:test";
+import type { EngineConfig } from "../consensus/engine.js";
+import { createPaxos } from "../consensus/paxos/paxos.js";
 import type { RaftMessage } from "../consensus/raft/messages.js";
 import { createRaft } from "../consensus/raft/raft.js";
 import { coverageNames } from "./coverage.js";
 import { mutations } from "./mutations/mutations.js";
 import { runSimulation } from "./run.js";
-import { SimulationFailure, type SimulationOptions, simulate, simulateMany } from "./simulate.js";
+import {
+  type BatchReport,
+  SimulationFailure,
+  type SimulationOptions,
+  simulate,
+  simulateMany,
+} from "./simulate.js";
 
 const raft: SimulationOptions<RaftMessage> = { engine: "raft", createEngine: createRaft };
 const lossy = { engine: "raft", createEngine: mutations[1]!.createEngine };
@@ -31,9 +39,7 @@ describe("a simulated cluster", () => {
     assert.equal(new Set(hashes).size, hashes.length);
   });
 
-  it("of Raft keeps every invariant, becomes live again, and goes wherever bugs live", (context) => {
-    const seeds = 200;
-    const report = simulateMany({ ...raft, seeds });
+  const everything = (context: TestContext, report: BatchReport, seeds: number) => {
     assert.equal(report.seeds, seeds);
     assert.equal(report.coverage.livenessReached, seeds);
     for (const name of coverageNames) {
@@ -42,6 +48,15 @@ describe("a simulated cluster", () => {
     }
     assert.ok(report.coverage.elections > 5 * seeds, "several elections a run");
     assert.ok(report.coverage.writesAcknowledged > 50 * seeds, "much of the workload is served");
+  };
+
+  it("of Raft keeps every invariant, becomes live again, and goes wherever bugs live", (context) => {
+    everything(context, simulateMany({ ...raft, seeds: 200 }), 200);
+  });
+
+  it("of Multi-Paxos keeps every invariant, becomes live again, and goes wherever bugs live", (context) => {
+    const paxos = { engine: "multi-paxos", createEngine: (config: EngineConfig) => createPaxos(config) };
+    everything(context, simulateMany({ ...paxos, seeds: 200 }), 200);
   });
 });
 

@@ -12,6 +12,16 @@ export const CommandKind = {
   compaction: 4,
   /** etcdserverpb.Member: a member publishes its name and client URLs */
   memberAttributes: 5,
+  /** etcdserverpb.LeaseGrantRequest, with the ID and the time to live that the lease gets */
+  leaseGrant: 6,
+  /** etcdserverpb.LeaseRevokeRequest */
+  leaseRevoke: 7,
+  /** quorate.lease.v1.LeaseExpiry */
+  leaseExpiry: 8,
+  /** quorate.lease.v1.LeaseCheckpoint */
+  leaseCheckpoint: 9,
+  /** quorate.lease.v1.LeaseRenewal */
+  leaseRenewal: 10,
 } as const;
 export type CommandKind = (typeof CommandKind)[keyof typeof CommandKind];
 

@@ -4,7 +4,7 @@
 import { crc32 } from "node:zlib";
 import type { EntryId } from "../consensus/types.js";
 import type { KeyIndex } from "../mvcc/index/key-index.js";
-import { mainOf, type RowHead, readRowHead, subOf, Table } from "../mvcc/rows.js";
+import { emptyRowHead, mainOf, readRowHead, subOf, Table } from "../mvcc/rows.js";
 import { WireWriter } from "../protobuf/wire.js";
 import type { KeyValueStore } from "../storage/types.js";
 import type { Generation } from "./layout.js";
@@ -34,7 +34,7 @@ export async function hashState(
   let id: EntryId = { index: 0, epoch: 0 };
   let revision = 1;
   let compactedRevision = -1;
-  const head: RowHead = { key: new Uint8Array(0), create: 0, version: 0 };
+  const head = emptyRowHead();
   const suffixStart = keyPrefixBytes + 1;
   for await (const rows of stateRows(store, generation)) {
     for (const [key, value] of rows) {
@@ -48,7 +48,8 @@ export async function hashState(
         hash = crc32(replicated.finish(), hash);
         continue;
       }
-      const main = mainOf(key, suffixStart);
+      const isRevision = key[keyPrefixBytes] === Table.revisions;
+      const main = isRevision ? mainOf(key, suffixStart) : Number.POSITIVE_INFINITY;
       if (main <= compactedRevision) {
         readRowHead(value, head);
         const exists = index.get(head.key, compactedRevision);

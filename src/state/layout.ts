@@ -11,6 +11,7 @@ export class Generation {
   /** How far compactions are physically finished on this node. */
   readonly sweptKey: Uint8Array;
   readonly revisions: Uint8Array;
+  readonly leases: Uint8Array;
 
   constructor(
     readonly group: number,
@@ -19,6 +20,7 @@ export class Generation {
     this.stateKey = tablePrefix(group, number, Table.state);
     this.sweptKey = tablePrefix(group, number, Table.local);
     this.revisions = tablePrefix(group, number, Table.revisions);
+    this.leases = tablePrefix(group, number, Table.leases);
   }
 
   /** Bounds of everything in it. */

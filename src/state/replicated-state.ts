@@ -3,8 +3,8 @@
 // After a restart it stands at some entry it had applied, and the log is replayed from there.
 
 import type { EntryId, Membership, SnapshotMeta } from "../consensus/types.js";
+import type { LeaseObserver, LeaseStore } from "../lease/lease-store.js";
 import { decodeCompaction, decodeDeleteRange, decodePut, decodeTxn } from "../mvcc/codec.js";
-import type { KeyIndex } from "../mvcc/index/key-index.js";
 import { invariant } from "../mvcc/invariant.js";
 import type {
   AppliedEvent,
@@ -18,35 +18,27 @@ import type {
   TxnRequest,
   TxnResult,
 } from "../mvcc/messages.js";
-import { mainOf, prefixBytes, type RowHead, readRowHead, subOf } from "../mvcc/rows.js";
-import { MvccStore } from "../mvcc/store.js";
+import type { MvccStore } from "../mvcc/store.js";
 import type { Past } from "../mvcc/watch/past.js";
-import { WireReader, WireWriter } from "../protobuf/wire.js";
+import { WireWriter } from "../protobuf/wire.js";
 import type { CommandResult, SnapshotSink, StateMachine } from "../replication/state-machine.js";
-import type { KeyValueStore, WriteBehind } from "../storage/types.js";
+import type { WriteBehind } from "../storage/types.js";
 import { CommandKind } from "./commands.js";
+import { type Content, type ContentOptions, createContent, loadContent } from "./content.js";
 import { hashState, type StateHash } from "./hash.js";
 import { findGeneration, Generation, pointerRow } from "./layout.js";
+import { applyLeaseCommand, decodeLeaseCommand } from "./lease-commands.js";
 import { changedMembers, type MemberInfo, withAttributes } from "./members.js";
 import { SnapshotReceiver } from "./snapshot-receiver.js";
 import { sendSnapshot } from "./snapshot-sender.js";
 import { decodeState, encodeConfiguration, encodeState, noMembership, type StateRow } from "./state-row.js";
 
-export interface StateOptions {
-  readonly store: KeyValueStore;
+export interface StateOptions extends ContentOptions {
   readonly group: number;
   /** Makes the write-behind buffer of this group, which holds everything up to that index already. */
   readonly createBuffer: (initialIndex: number) => WriteBehind;
   /** On a store without state: the first members of a new cluster. Otherwise a snapshot is awaited. */
   readonly bootstrap?: { readonly membership: Membership; readonly members: readonly MemberInfo[] };
-  /** Bytes of recent rows kept in memory. Default 32 MiB. */
-  readonly cacheBytes?: number;
-  /** Rows a compaction deletes before traffic gets its turn. Default 1000. */
-  readonly sweepRows?: number;
-  /** Background work failed; the process should stop. */
-  readonly onFatal: (error: Error) => void;
-  /** Lets other work run between pieces of background work. Default: setImmediate. */
-  readonly pause?: () => Promise<void>;
 }
 
 /** Where bootstrap puts the state of a new cluster, so that every later member needs a snapshot. */
@@ -67,6 +59,8 @@ export class ReplicatedState implements StateMachine, KvReader {
   private memberList: readonly MemberInfo[];
   private configuration: Uint8Array;
   private entryOpen = false;
+  /** Told after the first entry of an epoch was applied. */
+  onEpoch: (() => void) | undefined;
   /** Everything up to here was durable when the state was opened or installed. */
   private durableFloor: number;
   /** The last command decoded by prepare(), for apply(). */
@@ -79,7 +73,7 @@ export class ReplicatedState implements StateMachine, KvReader {
     private readonly buffer: WriteBehind,
     private generation: Generation,
     private highestGeneration: number,
-    private kv: MvccStore,
+    private content: Content,
     state: StateRow,
   ) {
     this.meta = { id: state.id, membership: state.membership, membershipIndex: state.membershipIndex };
@@ -105,9 +99,11 @@ export class ReplicatedState implements StateMachine, KvReader {
     await store.write(operations, { sync: true });
     const buffer = options.createBuffer(state.id.index);
     const holder: { opened?: ReplicatedState } = {};
-    const kv = createKv(options, buffer, generation, state, swept, () => holder.opened?.commitIdle());
-    await loadIndex(store, generation, kv.index);
-    const opened = new ReplicatedState(options, buffer, generation, highest, kv, state);
+    const content = createContent(options, buffer, generation, state, swept, () =>
+      holder.opened?.commitIdle(),
+    );
+    await loadContent(store, generation, content);
+    const opened = new ReplicatedState(options, buffer, generation, highest, content, state);
     holder.opened = opened;
     opened.clearLeftovers(present, highest);
     opened.startResume();
@@ -116,6 +112,10 @@ export class ReplicatedState implements StateMachine, KvReader {
 
   private startResume(): void {
     this.kv.resume().catch((error: unknown) => this.options.onFatal(error as Error));
+  }
+
+  private get kv(): MvccStore {
+    return this.content.kv;
   }
 
   // What readers see.
@@ -151,6 +151,16 @@ export class ReplicatedState implements StateMachine, KvReader {
    */
   set onRevision(listener: ((revision: number, events: readonly AppliedEvent[]) => void) | undefined) {
     this.kv.onRevision = listener;
+  }
+
+  /** The leases; another object after a snapshot was installed. */
+  get leases(): LeaseStore {
+    return this.content.leases;
+  }
+
+  /** Told about changes of leases, but not of what an installed snapshot changed. */
+  set leaseObserver(observer: LeaseObserver | undefined) {
+    this.content.leases.observer = observer;
   }
 
   /** Told after an installed snapshot took the place of the state. */
@@ -204,6 +214,13 @@ export class ReplicatedState implements StateMachine, KvReader {
         case CommandKind.compaction:
           decodeCompaction(request);
           return true;
+        case CommandKind.leaseGrant:
+        case CommandKind.leaseRevoke:
+        case CommandKind.leaseExpiry:
+        case CommandKind.leaseCheckpoint:
+        case CommandKind.leaseRenewal:
+          decodeLeaseCommand(kind, command);
+          return true;
         case CommandKind.memberAttributes:
           withAttributes(this.memberList, request);
           return true;
@@ -225,7 +242,7 @@ export class ReplicatedState implements StateMachine, KvReader {
     return this.decodedRequest as T;
   }
 
-  apply(command: Uint8Array, _id: EntryId, wantResult: boolean, request: unknown): CommandResult {
+  apply(command: Uint8Array, id: EntryId, wantResult: boolean, request: unknown): CommandResult {
     this.entryOpen = true;
     const kind = command[0] as CommandKind;
     switch (kind) {
@@ -248,6 +265,12 @@ export class ReplicatedState implements StateMachine, KvReader {
         return this.kv.compact(
           (request as CompactionRequest | undefined) ?? this.decoded(command, decodeCompaction),
         );
+      case CommandKind.leaseGrant:
+      case CommandKind.leaseRevoke:
+      case CommandKind.leaseExpiry:
+      case CommandKind.leaseCheckpoint:
+      case CommandKind.leaseRenewal:
+        return applyLeaseCommand(kind, command, id, this.content);
       case CommandKind.memberAttributes:
         this.setMembers(withAttributes(this.memberList, command.subarray(1)));
         return { kind: "memberAttributes" };
@@ -278,11 +301,13 @@ export class ReplicatedState implements StateMachine, KvReader {
       () => `entry ${id.index} was applied after entry ${this.meta.id.index}`,
     );
     const { membership, membershipIndex } = this.meta;
+    const newEpoch = id.epoch !== this.meta.id.epoch;
     this.meta = { id: { index: id.index, epoch: id.epoch }, membership, membershipIndex };
     this.entryOpen = false;
     this.decodedCommand = undefined;
     this.decodedRequest = undefined;
     this.commit();
+    if (newEpoch) this.onEpoch?.();
   }
 
   private commit(): void {
@@ -323,18 +348,21 @@ export class ReplicatedState implements StateMachine, KvReader {
   private async install(generation: Generation): Promise<void> {
     const { store } = this.options;
     invariant(!this.entryOpen, "a snapshot is installed between entries");
-    const old = { generation: this.generation, kv: this.kv };
+    const old = { generation: this.generation, kv: this.kv, leases: this.leases };
     await this.buffer.flush();
     const [row] = await store.getMany([generation.stateKey]);
     invariant(row !== undefined, "a received snapshot has a state row");
     const state = decodeState(row);
-    const kv = createKv(this.options, this.buffer, generation, state, undefined, () => this.commitIdle());
-    await loadIndex(store, generation, kv.index);
+    const content = createContent(this.options, this.buffer, generation, state, undefined, () =>
+      this.commitIdle(),
+    );
+    await loadContent(store, generation, content);
     await store.write([{ type: "put", ...pointerRow(generation) }], { sync: true });
-    kv.onRevision = old.kv.onRevision;
+    content.kv.onRevision = old.kv.onRevision;
+    content.leases.observer = old.leases.observer;
     old.kv.retire();
     this.generation = generation;
-    this.kv = kv;
+    this.content = content;
     this.meta = { id: state.id, membership: state.membership, membershipIndex: state.membershipIndex };
     this.setMembers(state.members);
     this.durableFloor = state.id.index;
@@ -403,42 +431,6 @@ function encodeRow(state: StateRow): Uint8Array {
   const configuration = encodeConfiguration(state.membership, state.membershipIndex, state.members);
   const { id, revision, compactedRevision } = state;
   return encodeState(new WireWriter(256), id.index, id.epoch, revision, compactedRevision, configuration);
-}
-
-function createKv(
-  options: StateOptions,
-  buffer: WriteBehind,
-  generation: Generation,
-  state: StateRow,
-  swept: Uint8Array | undefined,
-  commit: () => void,
-): MvccStore {
-  return new MvccStore({
-    store: options.store,
-    buffer,
-    prefix: generation.revisions,
-    ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
-    ...(options.sweepRows === undefined ? {} : { sweepRows: options.sweepRows }),
-    revision: state.revision,
-    compactedRevision: state.compactedRevision,
-    sweptRevision: swept === undefined ? -1 : new WireReader(swept).varint(),
-    leaseExists: () => false,
-    noteSwept: (revision) => buffer.put(generation.sweptKey, new WireWriter(16).varint(revision).finish()),
-    commit,
-    pause: options.pause ?? (() => new Promise((resolve) => setImmediate(resolve))),
-    onFatal: options.onFatal,
-  });
-}
-
-/** Rebuilds the index from the rows of a generation, in the order in which they were made. */
-async function loadIndex(store: KeyValueStore, generation: Generation, index: KeyIndex): Promise<void> {
-  const head: RowHead = { key: new Uint8Array(0), create: 0, version: 0 };
-  for await (const rows of store.scan({ gte: generation.revisions, lt: generation.revisionsEnd })) {
-    for (const [key, row] of rows) {
-      readRowHead(row, head);
-      index.restore(head.key, head.create, mainOf(key, prefixBytes), head.version, subOf(key, prefixBytes));
-    }
-  }
 }
 
 /** Whether a put command may need the present value of its key: true also for anything unusual. */

@@ -29,7 +29,7 @@ export class SnapshotReceiver implements SnapshotSink {
     const operations: StoreOperation[] = [];
     for (const [suffix, value] of rows) {
       if (suffix[0] === Table.state) this.checkState(value);
-      else if (suffix[0] !== Table.revisions)
+      else if (suffix[0] !== Table.revisions && suffix[0] !== Table.leases)
         throw new CorruptSnapshot(`a row of table ${suffix[0]} does not belong in a snapshot`);
       operations.push({ type: "put", key: Buffer.concat([this.prefix, suffix]), value });
     }

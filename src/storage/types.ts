@@ -86,7 +86,7 @@ export interface WriteBehind {
 export interface WriteBehindOptions {
   /** The index that the store already holds, durably. Default 0. */
   readonly initialIndex?: number;
-  /** How long a commit may wait for others to share its RocksDB batch. Default 10. */
+  /** Milliseconds a commit may wait for others to share its RocksDB batch. Default 100. */
   readonly delayMs?: number;
   /** A sync follows the first write at least this long after it... Default 1000. */
   readonly syncIntervalMs?: number;

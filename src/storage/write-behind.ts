@@ -13,7 +13,7 @@ import type { KeyValueStore, StoreBatch, StoreOperation, WriteBehind, WriteBehin
 
 const DEFAULT_LIMIT_BYTES = 64 * 1024 * 1024;
 const DEFAULT_BATCH_BYTES = 1024 * 1024;
-const DEFAULT_DELAY_MS = 10;
+const DEFAULT_DELAY_MS = 100;
 const DEFAULT_SYNC_INTERVAL_MS = 1000;
 const DEFAULT_SYNC_BYTES = 32 * 1024 * 1024;
 
@@ -27,10 +27,35 @@ interface StateRow {
   readonly value: Uint8Array;
 }
 
-/** Commits that go to RocksDB together, and at the end perhaps a commit still being put together. */
-class Generation {
+/**
+ * Operations in order. Most are never looked up before they are written, so the table by key is made
+ * when somebody first looks, and only caught up with when somebody looks again.
+ */
+class Operations {
+  /** Key, value (null: deletion), alternating. */
+  readonly list: (Uint8Array | null)[] = [];
   /** By key as a latin1 string: as fast as any table of bytes we could write, long keys included. */
-  readonly rows = new Map<string, Uint8Array | null>();
+  readonly #byName = new Map<string, Uint8Array | null>();
+  #named = 0;
+
+  find(name: string): Uint8Array | null | undefined {
+    const { list } = this;
+    for (; this.#named < list.length; this.#named += 2) {
+      this.#byName.set(nameOf(list[this.#named]!), list[this.#named + 1]!);
+    }
+    return this.#byName.get(name);
+  }
+
+  clear(): void {
+    this.list.length = 0;
+    if (this.#named > 0) this.#byName.clear();
+    this.#named = 0;
+  }
+}
+
+/** Commits that go to RocksDB together. */
+class Generation {
+  readonly rows = new Operations();
   bytes = 0;
   /** Index of the last commit in it; undefined while there is none. */
   index: number | undefined;
@@ -66,8 +91,8 @@ class GatheredBatch implements StoreBatch {
 class Buffered implements WriteBehind {
   readonly #store: KeyValueStore;
   readonly #options: Required<Omit<WriteBehindOptions, "onWrite">> & Pick<WriteBehindOptions, "onWrite">;
-  /** What was put since the last commit: key, value (null: deletion), alternating. */
-  readonly #open: (Uint8Array | null)[] = [];
+  /** What was put since the last commit. */
+  readonly #open = new Operations();
   #openBytes = 0;
   #filling: Generation;
   /** Full, waiting for the one under way. */
@@ -133,39 +158,41 @@ class Buffered implements WriteBehind {
   #add(key: Uint8Array, value: Uint8Array | null, bytes: number): void {
     if (this.#closing !== undefined) throw new StoreClosed();
     assert(key.length > 0, "keys are not empty");
-    this.#open.push(key, value);
+    this.#open.list.push(key, value);
     this.#openBytes += bytes;
     this.#bufferedBytes += bytes;
-    this.#filling.rows.set(nameOf(key), value);
   }
 
   get(key: Uint8Array): Uint8Array | null | undefined {
     const name = nameOf(key);
-    let value = this.#filling.rows.get(name);
+    let value = this.#open.find(name);
+    if (value === undefined) value = this.#filling.rows.find(name);
     for (let at = this.#sealed.length - 1; value === undefined && at >= 0; at--) {
-      value = this.#sealed[at]!.rows.get(name);
+      value = this.#sealed[at]!.rows.find(name);
     }
-    return value === undefined ? this.#flying?.rows.get(name) : value;
+    return value === undefined ? this.#flying?.rows.find(name) : value;
   }
 
   commit(index: number, stateKey: Uint8Array, state: Uint8Array): void {
     if (this.#closing !== undefined) throw new StoreClosed();
     assert(index >= this.#committedIndex, `commit ${index} after ${this.#committedIndex}`);
     const generation = this.#filling;
-    const { batch } = generation;
-    const open = this.#open;
+    const { batch, rows } = generation;
+    const open = this.#open.list;
     for (let at = 0; at < open.length; at += 2) {
+      const key = open[at]!;
       const value = open[at + 1]!;
-      if (value === null) batch.del(open[at]!);
-      else batch.put(open[at]!, value);
+      if (value === null) batch.del(key);
+      else batch.put(key, value);
+      rows.list.push(key, value);
     }
-    open.length = 0;
+    this.#open.clear();
     // The row goes into the batch once, when it is handed over; earlier versions would be overwritten.
     const before = generation.stateRow;
     if (before !== undefined && Buffer.compare(before.key, stateKey) !== 0)
       batch.put(before.key, before.value);
     generation.stateRow = { key: stateKey, value: state };
-    generation.rows.set(nameOf(stateKey), state);
+    rows.list.push(stateKey, state);
     const bytes = stateKey.length + state.length;
     this.#bufferedBytes += bytes;
     generation.bytes += this.#openBytes + bytes;
@@ -187,13 +214,10 @@ class Buffered implements WriteBehind {
     }, this.#options.delayMs).unref();
   }
 
-  /** Closes the generation being filled. What is not committed yet moves on to the next one. */
+  /** Closes the generation being filled. What is not committed yet belongs to none. */
   #seal(): void {
     this.#sealed.push(this.#filling);
-    const next = this.#generation();
-    for (let at = 0; at < this.#open.length; at += 2)
-      next.rows.set(nameOf(this.#open[at]!), this.#open[at + 1]!);
-    this.#filling = next;
+    this.#filling = this.#generation();
   }
 
   /** @param now take what there is, full or not */

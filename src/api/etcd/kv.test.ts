@@ -244,6 +244,7 @@ test("what the store refuses is answered with etcd's status and text", async () 
   const expected: Record<StoreRefusal, ApiError> = {
     keyNotFound: errors.keyNotFound,
     leaseNotFound: errors.leaseNotFound,
+    leaseExists: errors.leaseExists,
     compacted: errors.compacted,
     futureRevision: errors.futureRevision,
     noSpace: errors.noSpace,

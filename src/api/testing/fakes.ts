@@ -3,6 +3,8 @@
 
 import type { RoleChange } from "../../consensus/engine.js";
 import type { Membership, MembershipChange, NodeId } from "../../consensus/types.js";
+import { idOf } from "../../lease/lease-id.js";
+import type { RemainingAnswer } from "../../lease/messages.js";
 import type {
   KvReader,
   RangeRequest,
@@ -14,7 +16,7 @@ import type {
 import { WatchHub } from "../../mvcc/watch/hub.js";
 import type { GroupFailure, GroupStatus, Proposer } from "../../replication/proposer.js";
 import type { Metadata, RawMethod, Status, UnaryCall } from "../../rpc/call.js";
-import { type ApiContext, type ClusterMember, defaultLimits } from "../context.js";
+import { type ApiContext, type ClusterMember, defaultLimits, type LeaseTime } from "../context.js";
 
 export interface Answer {
   readonly code: Status;
@@ -169,12 +171,37 @@ export class FakeReader implements KvReader {
   }
 }
 
+/** Leases that the test makes, with as much time as it says; nothing is ever renewed at once. */
+export class FakeLeases implements LeaseTime {
+  readonly remaining = new Map<bigint, number>();
+  onKeepAlive: (id: bigint) => number | GroupFailure = (id) => this.remaining.get(id) ?? 0;
+
+  renewNow(): number {
+    return -1;
+  }
+  keepAlive(high: number, low: number, done: (outcome: number | GroupFailure) => void): void {
+    done(this.onKeepAlive(idOf(high, low)));
+  }
+  timeToLive(id: bigint, done: (outcome: RemainingAnswer | GroupFailure) => void): void {
+    const ttl = this.remaining.get(id);
+    done({ found: ttl !== undefined, remainingMs: (ttl ?? 0) * 1000, ttl: ttl ?? 0 });
+  }
+  list(): bigint[] {
+    return [...this.remaining.keys()];
+  }
+  keys(): Uint8Array[] {
+    return [];
+  }
+}
+
 export class FakeContext implements ApiContext {
   readonly clusterId = 0xcdf8_1818_1e33_1a7bn;
   readonly memberId = 101n;
   readonly clusterName = "test-cluster";
   readonly proposer = new FakeProposer(leaderStatus());
   readonly reader = new FakeReader();
+  readonly leases = new FakeLeases();
+  private lastId = 0n;
   readonly watches = new WatchHub({
     source: {
       currentRevision: 42,
@@ -204,6 +231,9 @@ export class FakeContext implements ApiContext {
   }
   hash(): Promise<number> {
     return this.hashValue();
+  }
+  randomId(): bigint {
+    return ++this.lastId;
   }
   now(): number {
     return this.clock++;

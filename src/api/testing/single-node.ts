@@ -1,12 +1,15 @@
 // The API on the real rpc server and the real replicated state, with a log that accepts everything at
 // once in between: for tests that go from a client's bytes to the store and back.
 
+import { randomBytes } from "node:crypto";
 import type { RoleChange } from "../../consensus/engine.js";
 import type { EntryId, Membership } from "../../consensus/types.js";
 import { ManualBuffer, MemoryStore } from "../../mvcc/memory-storage.js";
 import { WatchHub } from "../../mvcc/watch/hub.js";
+import type { AnswerQuestion } from "../../replication/leader-questions.js";
 import type { GroupStatus, Proposer } from "../../replication/proposer.js";
 import { RpcServer } from "../../rpc/server.js";
+import { createLessor } from "../../state/lease-time.js";
 import { ReplicatedState } from "../../state/replicated-state.js";
 import { type ApiContext, defaultLimits } from "../context.js";
 import { etcdServices } from "../services.js";
@@ -51,18 +54,32 @@ export async function startSingleNode(
   });
   const watches = new WatchHub({ source: state, onFatal: (error) => surprises.push(error) });
   const role: RoleChange = { role: "leader", leader: 101, epoch: 2 };
+  const log = new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1));
+  const lessor = createLessor({
+    state,
+    group: () => log,
+    now: () => performance.now(),
+    defer: (run) => void setImmediate(run),
+    electionTimeoutMs: 1000,
+  });
+  log.onQuestion = (question, reply) => lessor.answer(question, reply);
+  // The entry with which a leader begins.
+  state.endEntry({ index: state.applied.id.index + 1, epoch: role.epoch });
+  const ticks = setInterval(() => lessor.tick(), 100);
   const context: ApiContext = {
     clusterId: 0xcdf8_1818_1e33_1a7bn,
     memberId: 101n,
     clusterName: "single",
-    proposer: new ImmediateLog(state, role.epoch, () => buffer?.writeSome(1)),
+    proposer: log,
     reader: state,
+    leases: lessor,
     watches,
     role,
     members: () => state.members(),
     storageSizes: () => ({ sizeBytes: 0, sizeInUseBytes: 0, quotaBytes: 0 }),
     hash: () => state.hash(),
     limits: defaultLimits,
+    randomId: () => randomBytes(8).readBigUInt64BE() >> 1n,
     now: () => 1_800_000_000_000,
     unexpected: (_path, error) => surprises.push(error),
   };
@@ -80,6 +97,7 @@ export async function startSingleNode(
     watches,
     surprises,
     stop: async () => {
+      clearInterval(ticks);
       server.close();
       await watches.close();
       await state.close();
@@ -98,6 +116,15 @@ class ImmediateLog implements Proposer {
   ) {}
 
   readonly leader = 101;
+  readonly leads = true;
+  onQuestion: AnswerQuestion = (_question, reply) => reply(undefined);
+  readonly questions = {
+    ask: (question: Uint8Array, done: (answer: Uint8Array) => void): void =>
+      this.onQuestion(question, (answer) => {
+        if (answer !== undefined) done(answer);
+        else setImmediate(() => this.questions.ask(question, done));
+      }),
+  };
 
   get status(): GroupStatus {
     const { index } = this.state.applied.id;

@@ -14,8 +14,15 @@ export function majorityOf(count: number): number {
   return Math.floor(count / 2) + 1;
 }
 
-/** Highest index that a majority of `voters` has acknowledged; `acked` answers 0 for "nothing yet". */
-export function committedIndex(voters: readonly NodeId[], acked: (id: NodeId) => Index): Index {
+/**
+ * Highest index that a majority of `voters`, or `needed` of them, has acknowledged; `acked` answers 0
+ * for "nothing yet".
+ */
+export function committedIndex(
+  voters: readonly NodeId[],
+  acked: (id: NodeId) => Index,
+  needed = majorityOf(voters.length),
+): Index {
   const count = voters.length;
   if (count === 0) return everything;
   const indices = new Array<Index>(count);
@@ -29,7 +36,7 @@ export function committedIndex(voters: readonly NodeId[], acked: (id: NodeId) =>
     }
     indices[slot] = index;
   }
-  return indices[count - majorityOf(count)]!;
+  return indices[count - needed]!;
 }
 
 /** How a vote stands when `votes` answers undefined for who has not answered. */

@@ -7,6 +7,7 @@ import { Log } from "../log/log.js";
 import { Writes } from "../log/writes.js";
 import { isVoter } from "../membership/change.js";
 import { decodeMembership } from "../membership/codec.js";
+import { MembershipTrail } from "../membership/trail.js";
 import {
   type Entry,
   type EntryId,
@@ -21,7 +22,6 @@ import {
   type SnapshotMeta,
   type Term,
 } from "../types.js";
-import { MembershipTrail } from "./membership-trail.js";
 import type { RaftMessage } from "./messages.js";
 
 export abstract class RaftState {

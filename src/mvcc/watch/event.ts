@@ -2,7 +2,7 @@
 // etcd's WatchResponse, so that a response is put together by copying bytes. They own their memory.
 
 import { varintBytes, WireWriter } from "../../protobuf/wire.js";
-import { type RowHead, readRowHead } from "../rows.js";
+import { emptyRowHead, readRowHead } from "../rows.js";
 
 /** WatchResponse.events */
 const eventsField = 11;
@@ -26,7 +26,7 @@ export class WatchEvent {
     row: Uint8Array,
     writer: WireWriter,
   ) {
-    const head: RowHead = { key: row, create: 0, version: 0 };
+    const head = emptyRowHead();
     readRowHead(row, head);
     this.isDelete = head.version === 0;
     this.bytes = encode(writer, this.isDelete, row, undefined);

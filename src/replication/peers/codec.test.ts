@@ -85,6 +85,13 @@ const exchanged: fc.Arbitrary<Exchanged<RaftMessage>> = fc.oneof(
     id: number,
     index: fc.option(number, { nil: undefined }),
   }),
+  fc.record({ kind: fc.constant("question" as const), group: fc.nat(), id: number, question: bytes }),
+  fc.record({
+    kind: fc.constant("answer" as const),
+    group: fc.nat(),
+    id: number,
+    answer: fc.option(bytes, { nil: undefined }),
+  }),
   fc.record({
     kind: fc.constant("refused" as const),
     group: fc.nat(),

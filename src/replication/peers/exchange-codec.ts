@@ -8,6 +8,8 @@ import { WireError, WireReader, WireWriter } from "../../protobuf/wire.js";
 /** Version of this protocol; the lower of both sides is spoken. */
 export const protocolVersion = 1;
 
+const noBytes: Uint8Array = new Uint8Array(0);
+
 export interface Hello {
   readonly clusterId: number;
   readonly node: NodeId;
@@ -45,6 +47,18 @@ export type Exchanged<M> =
       readonly index: Index | undefined;
     }
   | {
+      readonly kind: "question";
+      readonly group: number;
+      readonly id: number;
+      readonly question: Uint8Array;
+    }
+  | {
+      readonly kind: "answer";
+      readonly group: number;
+      readonly id: number;
+      readonly answer: Uint8Array | undefined;
+    }
+  | {
       readonly kind: "refused";
       readonly group: number;
       readonly epoch: Term;
@@ -52,7 +66,15 @@ export type Exchanged<M> =
       readonly reason: string;
     };
 
-const field = { hello: 1, forwarded: 3, readBarrier: 4, readIndex: 5, refused: 6 } as const;
+const field = {
+  hello: 1,
+  forwarded: 3,
+  readBarrier: 4,
+  readIndex: 5,
+  refused: 6,
+  question: 7,
+  answer: 8,
+} as const;
 
 export function encodeHello(hello: Hello): Uint8Array {
   return new WireWriter(64)
@@ -120,6 +142,10 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
           .bool(4, exchanged.index === undefined)
           .finish(),
       );
+    case "question":
+      return wrap(field.question, encodeQuestion(exchanged.group, exchanged.id, exchanged.question));
+    case "answer":
+      return wrap(field.answer, encodeQuestion(exchanged.group, exchanged.id, exchanged.answer));
     case "refused": {
       const packed = new WireWriter(exchanged.sequences.length * 8 + 16);
       for (const sequence of exchanged.sequences) packed.varint(sequence);
@@ -136,6 +162,16 @@ export function encodeExchange<M>(exchanged: Exchanged<M>, codec: MessageCodec<M
     default:
       throw new Error(`cannot encode ${String(exchanged satisfies never)}`);
   }
+}
+
+/** A question, or an answer, which is refused when undefined. */
+function encodeQuestion(group: number, id: number, payload: Uint8Array | undefined): Uint8Array {
+  return new WireWriter(48 + (payload?.length ?? 0))
+    .uint(1, group)
+    .uint(2, id)
+    .bytes(3, payload ?? noBytes)
+    .bool(4, payload === undefined)
+    .finish();
 }
 
 function wrap(number: number, inner: Uint8Array): Uint8Array {
@@ -158,6 +194,7 @@ export function decodeExchange<M>(bytes: Uint8Array, codec: MessageCodec<M>): Ex
     else if (number === codec.field) found = decodeConsensus(inner, codec);
     else if (number === field.forwarded) found = decodeForwarded(inner);
     else if (number === field.refused) found = decodeRefused(inner);
+    else if (number === field.question || number === field.answer) found = decodeQuestion(inner, number);
     else if (number === field.readBarrier || number === field.readIndex) found = decodeRead(inner, number);
   }
   return found;
@@ -210,6 +247,24 @@ function decodeRefused<M>(inner: Uint8Array): Exchanged<M> {
     else reader.skip(tag);
   }
   return { kind: "refused", group, epoch, sequences, reason };
+}
+
+function decodeQuestion<M>(inner: Uint8Array, number: number): Exchanged<M> {
+  const reader = new WireReader(inner);
+  let group = 0;
+  let id = 0;
+  let payload = noBytes;
+  let refused = false;
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === 8) group = reader.varint();
+    else if (tag === 16) id = reader.varint();
+    else if (tag === 26) payload = reader.bytes();
+    else if (tag === 32) refused = reader.varint() !== 0;
+    else reader.skip(tag);
+  }
+  if (number === field.question) return { kind: "question", group, id, question: payload };
+  return { kind: "answer", group, id, answer: refused ? undefined : payload };
 }
 
 function decodeRead<M>(inner: Uint8Array, number: number): Exchanged<M> {

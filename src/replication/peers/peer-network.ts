@@ -175,6 +175,14 @@ export class PeerNetwork<M> implements Transport<M> {
     this.post(to, { kind: "readIndex", group: this.options.group, id, index }, true);
   }
 
+  askLeader(to: NodeId, id: number, question: Uint8Array): boolean {
+    return this.post(to, { kind: "question", group: this.options.group, id, question }, false);
+  }
+
+  answerQuestion(to: NodeId, id: number, answer: Uint8Array | undefined): void {
+    this.post(to, { kind: "answer", group: this.options.group, id, answer }, false);
+  }
+
   async control(to: NodeId, change: MembershipChange): Promise<GroupFailure | undefined> {
     const channel = this.openAside(to);
     if (channel === undefined) return { kind: "failed", reason: "noLeader", outcome: "refused" };

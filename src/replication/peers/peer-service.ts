@@ -154,6 +154,10 @@ function dispatch<M>(from: number, exchanged: Exchanged<M>, options: PeerService
       return group.receiveReadBarrier(from, exchanged.id);
     case "readIndex":
       return group.receiveReadIndex(exchanged.id, exchanged.index);
+    case "question":
+      return group.questions.receive(from, exchanged.id, exchanged.question);
+    case "answer":
+      return group.questions.answered(from, exchanged.id, exchanged.answer);
     case "refused":
       return group.receiveRefusal(exchanged.epoch, exchanged.sequences);
     default:

@@ -2,8 +2,9 @@
 // replicated batch passes here; held against the generated codec by a property test.
 
 import type { Append, RaftMessage } from "../../consensus/raft/messages.js";
-import { type Entry, EntryKind } from "../../consensus/types.js";
-import { varintBytes, WireError, WireReader, type WireWriter } from "../../protobuf/wire.js";
+import type { Entry } from "../../consensus/types.js";
+import { WireError, WireReader, type WireWriter } from "../../protobuf/wire.js";
+import { decodeEntry, entriesBytes, writeEntry } from "./entry-codec.js";
 import type { MessageCodec } from "./exchange-codec.js";
 
 const body = {
@@ -39,7 +40,7 @@ function encodeBody(message: RaftMessage, writer: WireWriter): void {
       return;
     case "append":
       writer.uint(1, message.previousIndex).uint(2, message.previousTerm).uint(3, message.commit);
-      for (const entry of message.entries) writeEntry(writer, entry);
+      for (const entry of message.entries) writeEntry(writer, 4, entry);
       return;
     case "appendReply":
       writer
@@ -64,16 +65,7 @@ function encodeBody(message: RaftMessage, writer: WireWriter): void {
 /** Bytes of the encoded message, at most. */
 function bound(message: RaftMessage): number {
   if (message.kind !== "append") return 64;
-  return message.entries.reduce((sum, entry) => sum + entry.payload.length + 48, 96);
-}
-
-/** A varint field with a one-byte tag; 0 is left out. */
-const fieldBytes = (value: number): number => (value === 0 ? 0 : 1 + varintBytes(value));
-
-function writeEntry(writer: WireWriter, { index, epoch, kind, payload }: Entry): void {
-  let bytes = fieldBytes(index) + fieldBytes(epoch) + fieldBytes(kind);
-  if (payload.length > 0) bytes += 1 + varintBytes(payload.length) + payload.length;
-  writer.header(4, bytes).uint(1, index).uint(2, epoch).uint(3, kind).bytes(4, payload);
+  return entriesBytes(message.entries);
 }
 
 function decode(bytes: Uint8Array): RaftMessage {
@@ -149,26 +141,4 @@ function decodeAppend(bytes: Uint8Array, term: number): Append {
     else reader.skip(tag);
   }
   return { kind: "append", term, previousIndex, previousTerm, commit, entries };
-}
-
-const nothing = new Uint8Array(0);
-
-function decodeEntry(bytes: Uint8Array): Entry {
-  const reader = new WireReader(bytes);
-  let index = 0;
-  let epoch = 0;
-  let kind = 0;
-  let payload: Uint8Array = nothing;
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === 8) index = reader.varint();
-    else if (tag === 16) epoch = reader.varint();
-    else if (tag === 24) kind = reader.varint();
-    else if (tag === 34) payload = reader.bytes();
-    else reader.skip(tag);
-  }
-  if (kind !== EntryKind.noop && kind !== EntryKind.command && kind !== EntryKind.membership) {
-    throw new WireError(`entry ${index} is of unknown kind ${kind}`);
-  }
-  return { index, epoch, kind, payload };
 }

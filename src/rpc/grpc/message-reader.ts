@@ -2,14 +2,18 @@
 // length, the message. Memory for a message grows with what arrived, not with what was announced.
 
 import { RpcError, Status } from "../call.js";
+import { gzipName } from "./gzip.js";
 
 const prefixBytes = 5;
 const firstAllocation = 16 * 1024;
 
 /** What to do with the rest after a message was handed over. */
 export interface MessageSink {
-  /** False stops the reader at the end of this message; call push() again with the rest later. */
-  takeMessage(message: Uint8Array): boolean;
+  /**
+   * One message, `compressed` as its flag says. False stops the reader at its end; call push() again
+   * with the rest later.
+   */
+  takeMessage(message: Uint8Array, compressed: boolean): boolean;
 }
 
 export class MessageReader {
@@ -37,7 +41,7 @@ export class MessageReader {
   /**
    * Hands every message that completes to the sink and returns the offset behind what was used: `end`
    * unless the sink stopped it.
-   * @throws RpcError for a message too long or compressed.
+   * @throws RpcError for a message too long, or compressed in a way that was not announced.
    */
   push(buffer: Buffer, start: number, end: number, sink: MessageSink): number {
     let at = start;
@@ -49,7 +53,7 @@ export class MessageReader {
         const from = at + prefixBytes;
         if (from + length > end) break;
         at = from + length;
-        if (!sink.takeMessage(buffer.subarray(from, at))) return at;
+        if (!sink.takeMessage(buffer.subarray(from, at), buffer[from - prefixBytes] !== 0)) return at;
       } else {
         at = this.resume(buffer, at, end);
         if (this.body === undefined || this.bodyFilled < this.length) return end;
@@ -57,7 +61,7 @@ export class MessageReader {
         this.body = undefined;
         this.bodyFilled = 0;
         this.prefixFilled = 0;
-        if (!sink.takeMessage(message)) return at;
+        if (!sink.takeMessage(message, this.prefix[0] !== 0)) return at;
       }
     }
     if (at < end) this.resume(buffer, at, end);
@@ -90,7 +94,7 @@ export class MessageReader {
 
 /**
  * Length of the message whose prefix begins at `at`.
- * @throws RpcError RESOURCE_EXHAUSTED, INTERNAL or UNIMPLEMENTED, with grpc-go's texts.
+ * @throws RpcError RESOURCE_EXHAUSTED or INTERNAL, with grpc-go's texts.
  */
 export function messageLength(
   buffer: Uint8Array,
@@ -100,7 +104,7 @@ export function messageLength(
 ): number {
   const length =
     buffer[at + 1]! * 0x1000000 + ((buffer[at + 2]! << 16) | (buffer[at + 3]! << 8) | buffer[at + 4]!);
-  if (buffer[at] !== 0) refuseCompressed(buffer[at]!, encoding);
+  if (buffer[at] !== 0) checkCompressed(buffer[at]!, encoding);
   if (length > maxMessageBytes) {
     throw new RpcError(
       Status.RESOURCE_EXHAUSTED,
@@ -110,15 +114,14 @@ export function messageLength(
   return length;
 }
 
-function refuseCompressed(flag: number, encoding: string | undefined): never {
+function checkCompressed(flag: number, encoding: string | undefined): void {
+  if (flag === 1 && encoding === gzipName) return;
   if (flag !== 1) {
     throw new RpcError(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`);
   }
   if (encoding === undefined || encoding === "identity") {
     throw new RpcError(Status.INTERNAL, "grpc: compressed flag set with identity or empty encoding");
   }
-  throw new RpcError(
-    Status.UNIMPLEMENTED,
-    `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`,
-  );
+  // A server refuses such calls by their headers, so this is what a client tells.
+  throw new RpcError(Status.INTERNAL, `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`);
 }

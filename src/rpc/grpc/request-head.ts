@@ -5,6 +5,7 @@ import { type Metadata, type RawMethod, Status } from "../call.js";
 import type { HeaderField } from "../hpack/decoder.js";
 import { requestFault } from "../http2/field-rules.js";
 import type { MethodTable } from "../method-table.js";
+import { gzipName } from "./gzip.js";
 import { MetadataError, metadataOf, parseTimeout } from "./metadata.js";
 
 /** An answer given without calling anything. */
@@ -12,6 +13,13 @@ export interface Refusal {
   readonly httpStatus: number;
   readonly code: Status;
   readonly message: string;
+  /** The caller is told which message encodings it may use. */
+  readonly tellEncodings?: boolean;
+  /**
+   * The request is not gRPC at all: it is read to its end and answered as plain HTTP, with a line of
+   * text or, to HEAD, without.
+   */
+  readonly plain?: "body" | "head";
 }
 
 export interface RequestHead {
@@ -23,6 +31,10 @@ export interface RequestHead {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly encoding: string | undefined;
+  /** The caller takes messages in gzip. */
+  readonly acceptsGzip: boolean;
+  /** Answers are compressed unless the handler decides otherwise: the caller compresses too. */
+  readonly gzipReplies: boolean;
   /** -1 when not given. */
   readonly contentLength: number;
 }
@@ -36,12 +48,17 @@ export function requestHead(fields: readonly HeaderField[], methods: MethodTable
   const lengthText = value("content-length");
   const contentLength =
     lengthText === undefined ? -1 : /^\d{1,15}$/.test(lengthText) ? Number(lengthText) : Number.NaN;
+  const encoding = value("grpc-encoding");
+  const accepted = value("grpc-accept-encoding");
+  const acceptsGzip = accepted?.split(",").some((name) => name.trim() === gzipName) === true;
   const base = {
     path,
     method: undefined,
     metadata: [],
     timeoutMs: undefined,
-    encoding: value("grpc-encoding"),
+    encoding,
+    acceptsGzip,
+    gzipReplies: encoding === gzipName && (acceptsGzip || accepted === undefined),
     contentLength,
   };
   const refuse = (httpStatus: number, code: Status, message: string): RequestHead => ({
@@ -57,7 +74,9 @@ export function requestHead(fields: readonly HeaderField[], methods: MethodTable
   const contentType = value("content-type") ?? "";
   if (!contentTypePattern.test(contentType.toLowerCase())) {
     const text = `invalid gRPC request content-type ${JSON.stringify(contentType)}`;
-    return refuse(415, Status.INVALID_ARGUMENT, text);
+    const plain = verb === "HEAD" ? "head" : "body";
+    const refusal = { httpStatus: 415, code: Status.INVALID_ARGUMENT, message: text, plain } as const;
+    return { ...base, malformed: undefined, refusal };
   }
   if (verb !== "POST") {
     const text = `Received a HEADERS frame with :method ${JSON.stringify(verb)} which should be POST`;
@@ -80,6 +99,11 @@ export function requestHead(fields: readonly HeaderField[], methods: MethodTable
   if (method === undefined) {
     const error = methods.unknown(path);
     return refuse(200, error.code, error.message);
+  }
+  if (encoding !== undefined && encoding !== gzipName && encoding !== "identity") {
+    const message = `grpc: Decompressor is not installed for grpc-encoding ${JSON.stringify(encoding)}`;
+    const refusal = { httpStatus: 200, code: Status.UNIMPLEMENTED, message, tellEncodings: true };
+    return { ...base, malformed: undefined, refusal };
   }
   return { ...base, malformed: undefined, refusal: undefined, method, metadata, timeoutMs };
 }

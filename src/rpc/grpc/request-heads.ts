@@ -54,6 +54,8 @@ function withTimeout(head: RequestHead, timeoutMs: number): RequestHead {
     metadata: head.metadata,
     timeoutMs,
     encoding: head.encoding,
+    acceptsGzip: head.acceptsGzip,
+    gzipReplies: head.gzipReplies,
     contentLength: head.contentLength,
   };
 }

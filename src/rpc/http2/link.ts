@@ -2,6 +2,7 @@
 // streams, giving windows back, keepalive, and the ways to close. connection.ts adds what is received.
 
 import type { Socket } from "node:net";
+import type { GzipQueue } from "../grpc/gzip.js";
 import type { HeaderField } from "../hpack/decoder.js";
 import { HpackEncoder } from "../hpack/encoder.js";
 import type { RpcLimits } from "../limits.js";
@@ -30,6 +31,7 @@ export interface ConnectionHost {
   readonly limits: RpcLimits;
   readonly flusher: TurnFlusher;
   readonly pool: ChunkPool;
+  readonly gzip: GzipQueue;
 }
 
 export const keepalivePing: Buffer = Buffer.from("qkeepalv", "latin1");
@@ -42,6 +44,7 @@ const earlyFlushBytes = 256 * 1024;
 
 export abstract class Link implements Flushable {
   readonly limits: RpcLimits;
+  readonly gzip: GzipQueue;
   readonly peer: string;
   readonly output: Output;
   /** performance.now() when the chunk being handled arrived. */
@@ -79,6 +82,7 @@ export abstract class Link implements Flushable {
     protected readonly host: ConnectionHost,
   ) {
     this.limits = host.limits;
+    this.gzip = host.gzip;
     this.peer = `${socket.remoteAddress ?? "?"}:${socket.remotePort ?? 0}`;
     this.now = this.openedAt = this.lastReceivedAt = performance.now();
     this.ownInitialWindow = Math.max(initialWindow, host.limits.streamWindowBytes);
@@ -173,7 +177,7 @@ export abstract class Link implements Flushable {
   }
 
   /** One message as one DATA frame, if nothing waits before it and windows and socket allow it now. */
-  sendData(stream: Http2Stream, message: Uint8Array, ended: boolean): boolean {
+  sendData(stream: Http2Stream, message: Uint8Array, ended: boolean, compressed: boolean): boolean {
     const length = message.length;
     const bytes = length + 5;
     if (
@@ -192,7 +196,7 @@ export abstract class Link implements Flushable {
     const buffer = output.buffer;
     const flags = ended ? Flag.END_STREAM : 0;
     const at = writeFrameHeader(buffer, output.at, bytes, FrameType.DATA, flags, stream.id);
-    buffer[at] = 0;
+    buffer[at] = compressed ? 1 : 0;
     writeUint32(buffer, at + 1, length);
     buffer.set(message, at + 5);
     output.at = at + bytes;

@@ -1,5 +1,6 @@
 // A server on a free loopback port, and channels to it, that go away with the test that made them.
 
+import { createServer } from "node:net";
 import type { TestContext } from "node:test";
 import { type CallEnd, type CallOptions, type Channel, type RawMethod, Status } from "../call.js";
 import { RpcChannel } from "../client.js";
@@ -63,6 +64,16 @@ export function callUnary(
   return new Promise((resolve) => {
     channel.unary(path, message, options, (end, bytes) => resolve({ ...end, bytes }));
   });
+}
+
+/** A port nobody listens on at this moment, for a server that cannot choose one itself. */
+export async function freePort(): Promise<number> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const address = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("listening on no TCP address");
+  return address.port;
 }
 
 /** Lets the event loop turn until the condition holds. */

@@ -1,6 +1,7 @@
 // Order and monotony of what a node says of itself: applied <= commit <= last; term, commit and applied
 // never decrease, the term not even through a crash; a promise made in a term is neither withdrawn nor
-// given to somebody else. What the engine says of its log is what it handed over.
+// given to somebody else; the round in which a log is accepted neither decreases nor exceeds the promised
+// one. What the engine says of its log is what it handed over.
 
 import type { DurableBatch } from "../../consensus/engine.js";
 import type { HardState, Index, NodeId, Term } from "../../consensus/types.js";
@@ -52,7 +53,13 @@ export class Monotonic implements Invariant {
   }
 }
 
-function checkPromise({ id, hardState: { promised } }: NodeView, next: HardState): void {
+function checkPromise({ id, hardState: { promised, accepted } }: NodeView, next: HardState): void {
+  if (next.accepted.round < accepted.round) {
+    violated(`the log of node ${id} accepted in round ${accepted.round} or later`, `${next.accepted.round}`);
+  }
+  if (next.accepted.round > next.promised.round) {
+    violated(`nothing accepted above round ${next.promised.round} on node ${id}`, `${next.accepted.round}`);
+  }
   const { round, node } = next.promised;
   if (round < promised.round) {
     violated(`promised term ${promised.round} or later on node ${id}`, `${round}`);

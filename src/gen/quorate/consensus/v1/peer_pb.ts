@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Member } from "../../../etcdserverpb/rpc_pb.js";
 import { file_etcdserverpb_rpc } from "../../../etcdserverpb/rpc_pb.js";
+import type { PaxosMessage } from "./paxos_pb.js";
+import { file_quorate_consensus_v1_paxos } from "./paxos_pb.js";
 import type { RaftMessage } from "./raft_pb.js";
 import { file_quorate_consensus_v1_raft } from "./raft_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/consensus/v1/peer.proto.
  */
 export const file_quorate_consensus_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSKBAQoFSGVsbG8SEgoKY2x1c3Rlcl9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgEEg4KBmVuZ2luZRgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgEEhQKDG1lbWJlcl9hc19vZhgGIAEoBCKPAwoPRXhjaGFuZ2VSZXF1ZXN0EiwKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG9IABI2CgRyYWZ0GAIgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBSYWZ0TWVzc2FnZUgAEj0KCXByb3Bvc2FscxgDIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkZvcndhcmRlZFByb3Bvc2Fsc0gAEkAKDHJlYWRfYmFycmllchgEIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJlYWRCYXJyaWVyUmVxdWVzdEgAEkgKE3JlYWRfYmFycmllcl9hbnN3ZXIYBSABKAsyKS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlc3BvbnNlSAASQwoRcHJvcG9zYWxzX3JlZnVzZWQYBiABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5Qcm9wb3NhbHNSZWZ1c2VkSABCBgoEYm9keSI+ChBFeGNoYW5nZVJlc3BvbnNlEioKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8iVQoQR3JvdXBSYWZ0TWVzc2FnZRINCgVncm91cBgBIAEoDRIyCgdtZXNzYWdlGAIgASgLMiEucXVvcmF0ZS5jb25zZW5zdXMudjEuUmFmdE1lc3NhZ2UiQgoSRm9yd2FyZGVkUHJvcG9zYWxzEg0KBWdyb3VwGAEgASgNEg8KB2JhdGNoZXMYAiADKAwSDAoEdGVybRgDIAEoBCJSChBQcm9wb3NhbHNSZWZ1c2VkEg0KBWdyb3VwGAEgASgNEhEKCXNlcXVlbmNlcxgCIAMoBBIOCgZyZWFzb24YAyABKAkSDAoEdGVybRgEIAEoBCIvChJSZWFkQmFycmllclJlcXVlc3QSDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQiUAoTUmVhZEJhcnJpZXJSZXNwb25zZRINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBINCgVpbmRleBgDIAEoBBIPCgdyZWZ1c2VkGAQgASgIIp0BCg9TbmFwc2hvdFJlcXVlc3QSNgoGaGVhZGVyGAEgASgLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAEjgKB3RyYWlsZXIYAyABKAsyJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFRyYWlsZXJIAEIHCgVwaWVjZSKrAQoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKA0SKwoGc2VuZGVyGAIgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG8SDAoEdGVybRgDIAEoBBINCgVpbmRleBgEIAEoBBISCgppbmRleF90ZXJtGAUgASgEEhIKCm1lbWJlcnNoaXAYBiABKAwSGAoQbWVtYmVyc2hpcF9pbmRleBgHIAEoBCIvCg9TbmFwc2hvdFRyYWlsZXISDQoFY3JjMzIYASABKA0SDQoFYnl0ZXMYAiABKAQiNQoQU25hcHNob3RSZXNwb25zZRIRCglpbnN0YWxsZWQYASABKAgSDgoGcmVhc29uGAIgASgJIrUBCg5Db250cm9sUmVxdWVzdBINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxJDChFtZW1iZXJzaGlwX2NoYW5nZRgDIAEoCzImLnF1b3JhdGUuY29uc2Vuc3VzLnYxLk1lbWJlcnNoaXBDaGFuZ2VIABIVCgt0cmFuc2Zlcl90bxgEIAEoBEgAQgsKCW9wZXJhdGlvbiJnChBNZW1iZXJzaGlwQ2hhbmdlEjMKBXN0ZXBzGAEgAygLMiQucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXASDQoFam9pbnQYAiABKAgSDwoHY29udGV4dBgDIAEoDCLTAQoOTWVtYmVyc2hpcFN0ZXASQQoJb3BlcmF0aW9uGAEgASgOMi4ucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcFN0ZXAuT3BlcmF0aW9uEgwKBG5vZGUYAiABKAQicAoJT3BlcmF0aW9uEhkKFU9QRVJBVElPTl9VTlNQRUNJRklFRBAAEhcKE09QRVJBVElPTl9BRERfVk9URVIQARIZChVPUEVSQVRJT05fQUREX0xFQVJORVIQAhIUChBPUEVSQVRJT05fUkVNT1ZFEAMiEQoPRGlzY292ZXJSZXF1ZXN0Il0KEERpc2NvdmVyUmVzcG9uc2USEgoKY2x1c3Rlcl9pZBgBIAEoBBIOCgZlbmdpbmUYAiABKAkSJQoHbWVtYmVycxgDIAMoCzIULmV0Y2RzZXJ2ZXJwYi5NZW1iZXIiQQoPQ29udHJvbFJlc3BvbnNlEg0KBWVycm9yGAEgASgJEg8KB3Vua25vd24YAiABKAgSDgoGZGV0YWlsGAMgASgJMvwCCgtQZWVyU2VydmljZRJdCghFeGNoYW5nZRIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkV4Y2hhbmdlUmVzcG9uc2UoATABElsKCFNuYXBzaG90EiUucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuU25hcHNob3RSZXNwb25zZSgBElYKB0NvbnRyb2wSJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5Db250cm9sUmVxdWVzdBolLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXNwb25zZRJZCghEaXNjb3ZlchIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVxdWVzdBomLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkRpc2NvdmVyUmVzcG9uc2ViBnByb3RvMw", [file_etcdserverpb_rpc, file_quorate_consensus_v1_raft]);
+  fileDesc("Ch9xdW9yYXRlL2NvbnNlbnN1cy92MS9wZWVyLnByb3RvEhRxdW9yYXRlLmNvbnNlbnN1cy52MSKBAQoFSGVsbG8SEgoKY2x1c3Rlcl9pZBgBIAEoBBIPCgdub2RlX2lkGAIgASgEEg4KBmVuZ2luZRgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhMKC2luY2FybmF0aW9uGAUgASgEEhQKDG1lbWJlcl9hc19vZhgGIAEoBCK5BAoPRXhjaGFuZ2VSZXF1ZXN0EiwKBWhlbGxvGAEgASgLMhsucXVvcmF0ZS5jb25zZW5zdXMudjEuSGVsbG9IABI2CgRyYWZ0GAIgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBSYWZ0TWVzc2FnZUgAEj0KCXByb3Bvc2FscxgDIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkZvcndhcmRlZFByb3Bvc2Fsc0gAEkAKDHJlYWRfYmFycmllchgEIAEoCzIoLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlJlYWRCYXJyaWVyUmVxdWVzdEgAEkgKE3JlYWRfYmFycmllcl9hbnN3ZXIYBSABKAsyKS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SZWFkQmFycmllclJlc3BvbnNlSAASQwoRcHJvcG9zYWxzX3JlZnVzZWQYBiABKAsyJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5Qcm9wb3NhbHNSZWZ1c2VkSAASOAoIcXVlc3Rpb24YByABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5MZWFkZXJRdWVzdGlvbkgAEjQKBmFuc3dlchgIIAEoCzIiLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkxlYWRlckFuc3dlckgAEjgKBXBheG9zGAkgASgLMicucXVvcmF0ZS5jb25zZW5zdXMudjEuR3JvdXBQYXhvc01lc3NhZ2VIAEIGCgRib2R5Ij4KEEV4Y2hhbmdlUmVzcG9uc2USKgoFaGVsbG8YASABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbyJVChBHcm91cFJhZnRNZXNzYWdlEg0KBWdyb3VwGAEgASgNEjIKB21lc3NhZ2UYAiABKAsyIS5xdW9yYXRlLmNvbnNlbnN1cy52MS5SYWZ0TWVzc2FnZSJXChFHcm91cFBheG9zTWVzc2FnZRINCgVncm91cBgBIAEoDRIzCgdtZXNzYWdlGAIgASgLMiIucXVvcmF0ZS5jb25zZW5zdXMudjEuUGF4b3NNZXNzYWdlIkIKEkZvcndhcmRlZFByb3Bvc2FscxINCgVncm91cBgBIAEoDRIPCgdiYXRjaGVzGAIgAygMEgwKBHRlcm0YAyABKAQiUgoQUHJvcG9zYWxzUmVmdXNlZBINCgVncm91cBgBIAEoDRIRCglzZXF1ZW5jZXMYAiADKAQSDgoGcmVhc29uGAMgASgJEgwKBHRlcm0YBCABKAQiLwoSUmVhZEJhcnJpZXJSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEgoKAmlkGAIgASgEIlAKE1JlYWRCYXJyaWVyUmVzcG9uc2USDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDQoFaW5kZXgYAyABKAQSDwoHcmVmdXNlZBgEIAEoCCI9Cg5MZWFkZXJRdWVzdGlvbhINCgVncm91cBgBIAEoDRIKCgJpZBgCIAEoBBIQCghxdWVzdGlvbhgDIAEoDCJKCgxMZWFkZXJBbnN3ZXISDQoFZ3JvdXAYASABKA0SCgoCaWQYAiABKAQSDgoGYW5zd2VyGAMgASgMEg8KB3JlZnVzZWQYBCABKAginQEKD1NuYXBzaG90UmVxdWVzdBI2CgZoZWFkZXIYASABKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdEhlYWRlckgAEg8KBWNodW5rGAIgASgMSAASOAoHdHJhaWxlchgDIAEoCzIlLnF1b3JhdGUuY29uc2Vuc3VzLnYxLlNuYXBzaG90VHJhaWxlckgAQgcKBXBpZWNlIqsBCg5TbmFwc2hvdEhlYWRlchINCgVncm91cBgBIAEoDRIrCgZzZW5kZXIYAiABKAsyGy5xdW9yYXRlLmNvbnNlbnN1cy52MS5IZWxsbxIMCgR0ZXJtGAMgASgEEg0KBWluZGV4GAQgASgEEhIKCmluZGV4X3Rlcm0YBSABKAQSEgoKbWVtYmVyc2hpcBgGIAEoDBIYChBtZW1iZXJzaGlwX2luZGV4GAcgASgEIi8KD1NuYXBzaG90VHJhaWxlchINCgVjcmMzMhgBIAEoDRINCgVieXRlcxgCIAEoBCI1ChBTbmFwc2hvdFJlc3BvbnNlEhEKCWluc3RhbGxlZBgBIAEoCBIOCgZyZWFzb24YAiABKAkitQEKDkNvbnRyb2xSZXF1ZXN0Eg0KBWdyb3VwGAEgASgNEisKBnNlbmRlchgCIAEoCzIbLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkhlbGxvEkMKEW1lbWJlcnNoaXBfY2hhbmdlGAMgASgLMiYucXVvcmF0ZS5jb25zZW5zdXMudjEuTWVtYmVyc2hpcENoYW5nZUgAEhUKC3RyYW5zZmVyX3RvGAQgASgESABCCwoJb3BlcmF0aW9uImcKEE1lbWJlcnNoaXBDaGFuZ2USMwoFc3RlcHMYASADKAsyJC5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcBINCgVqb2ludBgCIAEoCBIPCgdjb250ZXh0GAMgASgMItMBCg5NZW1iZXJzaGlwU3RlcBJBCglvcGVyYXRpb24YASABKA4yLi5xdW9yYXRlLmNvbnNlbnN1cy52MS5NZW1iZXJzaGlwU3RlcC5PcGVyYXRpb24SDAoEbm9kZRgCIAEoBCJwCglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASFwoTT1BFUkFUSU9OX0FERF9WT1RFUhABEhkKFU9QRVJBVElPTl9BRERfTEVBUk5FUhACEhQKEE9QRVJBVElPTl9SRU1PVkUQAyIRCg9EaXNjb3ZlclJlcXVlc3QiXQoQRGlzY292ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgEEg4KBmVuZ2luZRgCIAEoCRIlCgdtZW1iZXJzGAMgAygLMhQuZXRjZHNlcnZlcnBiLk1lbWJlciJBCg9Db250cm9sUmVzcG9uc2USDQoFZXJyb3IYASABKAkSDwoHdW5rbm93bhgCIAEoCBIOCgZkZXRhaWwYAyABKAky/AIKC1BlZXJTZXJ2aWNlEl0KCEV4Y2hhbmdlEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRXhjaGFuZ2VSZXNwb25zZSgBMAESWwoIU25hcHNob3QSJS5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlcXVlc3QaJi5xdW9yYXRlLmNvbnNlbnN1cy52MS5TbmFwc2hvdFJlc3BvbnNlKAESVgoHQ29udHJvbBIkLnF1b3JhdGUuY29uc2Vuc3VzLnYxLkNvbnRyb2xSZXF1ZXN0GiUucXVvcmF0ZS5jb25zZW5zdXMudjEuQ29udHJvbFJlc3BvbnNlElkKCERpc2NvdmVyEiUucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXF1ZXN0GiYucXVvcmF0ZS5jb25zZW5zdXMudjEuRGlzY292ZXJSZXNwb25zZWIGcHJvdG8z", [file_etcdserverpb_rpc, file_quorate_consensus_v1_paxos, file_quorate_consensus_v1_raft]);
 
 /**
  * Hello says who speaks, so that a node of another cluster is refused before it can do harm.
@@ -132,6 +134,30 @@ export type ExchangeRequest = Message<"quorate.consensus.v1.ExchangeRequest"> & 
      */
     value: ProposalsRefused;
     case: "proposalsRefused";
+  } | {
+    /**
+     * Asks the leader something that the log does not hold.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderQuestion question = 7;
+     */
+    value: LeaderQuestion;
+    case: "question";
+  } | {
+    /**
+     * Answers a LeaderQuestion.
+     *
+     * @generated from field: quorate.consensus.v1.LeaderAnswer answer = 8;
+     */
+    value: LeaderAnswer;
+    case: "answer";
+  } | {
+    /**
+     * Consensus message of the Multi-Paxos engine.
+     *
+     * @generated from field: quorate.consensus.v1.GroupPaxosMessage paxos = 9;
+     */
+    value: GroupPaxosMessage;
+    case: "paxos";
   } | { case: undefined; value?: undefined };
 };
 
@@ -192,6 +218,34 @@ export const GroupRaftMessageSchema: GenMessage<GroupRaftMessage> = /*@__PURE__*
   messageDesc(file_quorate_consensus_v1_peer, 3);
 
 /**
+ * GroupPaxosMessage is a Multi-Paxos message with the group it belongs to.
+ *
+ * @generated from message quorate.consensus.v1.GroupPaxosMessage
+ */
+export type GroupPaxosMessage = Message<"quorate.consensus.v1.GroupPaxosMessage"> & {
+  /**
+   * Group number; 0 is the first and, for now, only one.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * The message itself.
+   *
+   * @generated from field: quorate.consensus.v1.PaxosMessage message = 2;
+   */
+  message?: PaxosMessage | undefined;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.GroupPaxosMessage.
+ * Use `create(GroupPaxosMessageSchema)` to create a new message.
+ */
+export const GroupPaxosMessageSchema: GenMessage<GroupPaxosMessage> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 4);
+
+/**
  * ForwardedProposals carries batches of commands that the leader should append as they are.
  *
  * @generated from message quorate.consensus.v1.ForwardedProposals
@@ -225,7 +279,7 @@ export type ForwardedProposals = Message<"quorate.consensus.v1.ForwardedProposal
  * Use `create(ForwardedProposalsSchema)` to create a new message.
  */
 export const ForwardedProposalsSchema: GenMessage<ForwardedProposals> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 4);
+  messageDesc(file_quorate_consensus_v1_peer, 5);
 
 /**
  * ProposalsRefused names batches that the addressed node did not append.
@@ -267,7 +321,7 @@ export type ProposalsRefused = Message<"quorate.consensus.v1.ProposalsRefused"> 
  * Use `create(ProposalsRefusedSchema)` to create a new message.
  */
 export const ProposalsRefusedSchema: GenMessage<ProposalsRefused> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 5);
+  messageDesc(file_quorate_consensus_v1_peer, 6);
 
 /**
  * ReadBarrierRequest asks for an index such that state applied up to it is linearizable now.
@@ -295,7 +349,7 @@ export type ReadBarrierRequest = Message<"quorate.consensus.v1.ReadBarrierReques
  * Use `create(ReadBarrierRequestSchema)` to create a new message.
  */
 export const ReadBarrierRequestSchema: GenMessage<ReadBarrierRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 6);
+  messageDesc(file_quorate_consensus_v1_peer, 7);
 
 /**
  * ReadBarrierResponse is the answer to a ReadBarrierRequest.
@@ -337,7 +391,85 @@ export type ReadBarrierResponse = Message<"quorate.consensus.v1.ReadBarrierRespo
  * Use `create(ReadBarrierResponseSchema)` to create a new message.
  */
 export const ReadBarrierResponseSchema: GenMessage<ReadBarrierResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 7);
+  messageDesc(file_quorate_consensus_v1_peer, 8);
+
+/**
+ * LeaderQuestion asks for what the leader alone knows and keeps in memory, or has it change that,
+ * such as the time that leases have left. It may be asked again, of the same leader or the next.
+ *
+ * @generated from message quorate.consensus.v1.LeaderQuestion
+ */
+export type LeaderQuestion = Message<"quorate.consensus.v1.LeaderQuestion"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Chosen by the asking node, never used twice, echoed in the answer.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The question: a quorate.lease.v1.LeaseQuestion.
+   *
+   * @generated from field: bytes question = 3;
+   */
+  question: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderQuestion.
+ * Use `create(LeaderQuestionSchema)` to create a new message.
+ */
+export const LeaderQuestionSchema: GenMessage<LeaderQuestion> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 9);
+
+/**
+ * LeaderAnswer is the answer to a LeaderQuestion.
+ *
+ * @generated from message quorate.consensus.v1.LeaderAnswer
+ */
+export type LeaderAnswer = Message<"quorate.consensus.v1.LeaderAnswer"> & {
+  /**
+   * Group number.
+   *
+   * @generated from field: uint32 group = 1;
+   */
+  group: number;
+
+  /**
+   * Echo of the question.
+   *
+   * @generated from field: uint64 id = 2;
+   */
+  id: bigint;
+
+  /**
+   * The answer to that kind of question.
+   *
+   * @generated from field: bytes answer = 3;
+   */
+  answer: Uint8Array;
+
+  /**
+   * True when the addressed node does not lead, or cannot answer yet.
+   *
+   * @generated from field: bool refused = 4;
+   */
+  refused: boolean;
+};
+
+/**
+ * Describes the message quorate.consensus.v1.LeaderAnswer.
+ * Use `create(LeaderAnswerSchema)` to create a new message.
+ */
+export const LeaderAnswerSchema: GenMessage<LeaderAnswer> = /*@__PURE__*/
+  messageDesc(file_quorate_consensus_v1_peer, 10);
 
 /**
  * SnapshotRequest is one piece of a snapshot stream: a header, then chunks, then a trailer.
@@ -382,7 +514,7 @@ export type SnapshotRequest = Message<"quorate.consensus.v1.SnapshotRequest"> & 
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 8);
+  messageDesc(file_quorate_consensus_v1_peer, 11);
 
 /**
  * SnapshotHeader describes what follows.
@@ -445,7 +577,7 @@ export type SnapshotHeader = Message<"quorate.consensus.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 9);
+  messageDesc(file_quorate_consensus_v1_peer, 12);
 
 /**
  * SnapshotTrailer ends the stream.
@@ -473,7 +605,7 @@ export type SnapshotTrailer = Message<"quorate.consensus.v1.SnapshotTrailer"> & 
  * Use `create(SnapshotTrailerSchema)` to create a new message.
  */
 export const SnapshotTrailerSchema: GenMessage<SnapshotTrailer> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 10);
+  messageDesc(file_quorate_consensus_v1_peer, 13);
 
 /**
  * SnapshotResponse tells whether the snapshot was installed.
@@ -501,7 +633,7 @@ export type SnapshotResponse = Message<"quorate.consensus.v1.SnapshotResponse"> 
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 11);
+  messageDesc(file_quorate_consensus_v1_peer, 14);
 
 /**
  * ControlRequest is one rare operation.
@@ -552,7 +684,7 @@ export type ControlRequest = Message<"quorate.consensus.v1.ControlRequest"> & {
  * Use `create(ControlRequestSchema)` to create a new message.
  */
 export const ControlRequestSchema: GenMessage<ControlRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 12);
+  messageDesc(file_quorate_consensus_v1_peer, 15);
 
 /**
  * MembershipChange asks for a change of the set of members.
@@ -587,7 +719,7 @@ export type MembershipChange = Message<"quorate.consensus.v1.MembershipChange"> 
  * Use `create(MembershipChangeSchema)` to create a new message.
  */
 export const MembershipChangeSchema: GenMessage<MembershipChange> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 13);
+  messageDesc(file_quorate_consensus_v1_peer, 16);
 
 /**
  * MembershipStep changes the part of one node.
@@ -615,7 +747,7 @@ export type MembershipStep = Message<"quorate.consensus.v1.MembershipStep"> & {
  * Use `create(MembershipStepSchema)` to create a new message.
  */
 export const MembershipStepSchema: GenMessage<MembershipStep> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 14);
+  messageDesc(file_quorate_consensus_v1_peer, 17);
 
 /**
  * Operation is what happens to the node.
@@ -656,7 +788,7 @@ export enum MembershipStep_Operation {
  * Describes the enum quorate.consensus.v1.MembershipStep.Operation.
  */
 export const MembershipStep_OperationSchema: GenEnum<MembershipStep_Operation> = /*@__PURE__*/
-  enumDesc(file_quorate_consensus_v1_peer, 14, 0);
+  enumDesc(file_quorate_consensus_v1_peer, 17, 0);
 
 /**
  * DiscoverRequest asks for the callee's cluster.
@@ -671,7 +803,7 @@ export type DiscoverRequest = Message<"quorate.consensus.v1.DiscoverRequest"> & 
  * Use `create(DiscoverRequestSchema)` to create a new message.
  */
 export const DiscoverRequestSchema: GenMessage<DiscoverRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 15);
+  messageDesc(file_quorate_consensus_v1_peer, 18);
 
 /**
  * DiscoverResponse describes the callee's cluster as the callee knows it.
@@ -706,7 +838,7 @@ export type DiscoverResponse = Message<"quorate.consensus.v1.DiscoverResponse"> 
  * Use `create(DiscoverResponseSchema)` to create a new message.
  */
 export const DiscoverResponseSchema: GenMessage<DiscoverResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 16);
+  messageDesc(file_quorate_consensus_v1_peer, 19);
 
 /**
  * ControlResponse is the outcome of a ControlRequest.
@@ -741,7 +873,7 @@ export type ControlResponse = Message<"quorate.consensus.v1.ControlResponse"> & 
  * Use `create(ControlResponseSchema)` to create a new message.
  */
 export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_consensus_v1_peer, 17);
+  messageDesc(file_quorate_consensus_v1_peer, 20);
 
 /**
  * PeerService carries what the nodes of one cluster say to each other. Every node opens one
@@ -752,8 +884,8 @@ export const ControlResponseSchema: GenMessage<ControlResponse> = /*@__PURE__*/
  */
 export const PeerService: GenService<{
   /**
-   * Exchange carries consensus messages, forwarded proposals and read barriers from the caller to
-   * the callee for as long as both live. The first request is a Hello; the only response is the
+   * Exchange carries consensus messages, forwarded proposals, read barriers and questions to the
+   * leader from the caller to the callee for as long as both live. The first request is a Hello; the only response is the
    * Hello of the callee, after which that direction stays silent until the stream ends.
    *
    * @generated from rpc quorate.consensus.v1.PeerService.Exchange

@@ -38,6 +38,11 @@ export class MembershipTrail {
     return this.marks.length > 1;
   }
 
+  /** The membership before the one in force; undefined when that is the committed one. */
+  get previous(): Membership | undefined {
+    return this.marks[this.marks.length - 2]?.membership;
+  }
+
   /** Asks of every membership from the committed one to the one in force. */
   some(predicate: (membership: Membership) => boolean): boolean {
     return this.marks.some((mark) => predicate(mark.membership));
