@@ -277,6 +277,21 @@ describe("watches of the replicated state", () => {
     await bench.hub.close();
   });
 
+  test("begin at revision 1, of which there is no change, and only if nothing was compacted", async () => {
+    const bench = new Bench(await openNode());
+    const [empty, first] = [bench.watch(everyEvent, 1), bench.watch(everyEvent, 2)];
+    assert.ok(bench.hub.isCurrent(empty.watcher));
+    for (let n = 0; n < 3; n++) await bench.put("k", String(n));
+    const late = bench.watch(everyEvent, 1);
+    await bench.settle();
+    assert.deepEqual([empty.seen.length, first.seen.length, late.seen.length], [3, 3, 3]);
+    await bench.compact(2);
+    const tooLate = bench.watch(everyEvent, 1);
+    await bench.settle();
+    assert.equal(tooLate.compactedAt, 2);
+    await bench.hub.close();
+  });
+
   test("see the deletion at the compacted revision itself (etcd 18089)", async () => {
     const bench = new Bench(await openNode());
     await bench.put("k", "1");

@@ -45,7 +45,7 @@ class Play {
   async fence(session: WatchSession): Promise<void> {
     session.create({ key: "zz-fence", watchId: fenceId });
     const created = await session.until(({ watchId }) => watchId === fenceId);
-    await this.client.put("fence");
+    await this.client.put("zz-fence");
     const events = await session.until(({ watchId }) => watchId === fenceId);
     session.cancel(fenceId);
     const last = await session.until(({ watchId }) => watchId === fenceId);

@@ -105,8 +105,8 @@ export class CatchUp {
       this.leave(first);
       return false;
     }
-    const inMemory = recent.get(first.next) !== undefined && !first.tooLate;
-    if (!inMemory && first.next < compactedRevision) {
+    const inMemory = recent.get(first.next) !== undefined;
+    if (first.tooLate || (!inMemory && first.next < compactedRevision)) {
       this.end(first, compactedRevision);
       return false;
     }
