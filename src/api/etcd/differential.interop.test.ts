@@ -112,7 +112,10 @@ function shiftRange(request: RangeRequest, now: number): RangeRequest {
 }
 
 function shiftTxn(request: TxnRequest, now: number, top: boolean): TxnRequest {
-  const branch = (ops: readonly RequestOp[]): RequestOp[] => ops.map((one) => shiftOp(one, now, top));
+  const branch = (ops: readonly RequestOp[]): RequestOp[] => {
+    const checked = top && !ops.some(mayDelete);
+    return ops.map((one) => shiftOp(one, now, top, checked));
+  };
   const compare = request.compare.map((one): Compare => {
     const revision = one.target === CompareTarget.create || one.target === CompareTarget.mod;
     return revision ? { ...one, number: one.number === 0 ? 0 : shift(one.number, now) } : one;
@@ -120,14 +123,19 @@ function shiftTxn(request: TxnRequest, now: number, top: boolean): TxnRequest {
   return { compare, success: branch(request.success), failure: branch(request.failure) };
 }
 
-function shiftOp(one: RequestOp, now: number, top: boolean): RequestOp {
+const mayDelete = (one: RequestOp): boolean =>
+  one.kind === "deleteRange" ||
+  (one.kind === "txn" && [...one.request.success, ...one.request.failure].some(mayDelete));
+
+/** @param checked etcd looks at puts of this branch before it applies them, and nothing before them deletes. */
+function shiftOp(one: RequestOp, now: number, top: boolean, checked: boolean): RequestOp {
   switch (one.kind) {
     case "range": {
       const request = shiftRange(one.request, now);
       return { kind: "range", request: top ? request : { ...request, revision: 0 } };
     }
     case "put":
-      return { kind: "put", request: top ? one.request : certain(one.request) };
+      return { kind: "put", request: checked ? one.request : certain(one.request) };
     case "txn":
       return { kind: "txn", request: shiftTxn(one.request, now, false) };
     case "deleteRange":
@@ -138,7 +146,10 @@ function shiftOp(one: RequestOp, now: number, top: boolean): RequestOp {
   }
 }
 
-/** etcd 3.4 does not check nested puts before it applies them, and stops at those that cannot be made. */
+/**
+ * etcd 3.4 does not check nested puts before it applies them, nor does it see that the key of a put is
+ * deleted before it in the same txn, and panics at those that cannot be made.
+ */
 const certain = (request: PutRequest): PutRequest => ({
   ...request,
   ignoreValue: false,
